@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"deskbell/bot"
+	"deskbell/store"
+)
+
+// policy is who may use a route. The zero policy is a mistake the route walk
+// test finds.
+type policy struct {
+	open     bool      // anybody, and no credential is looked at
+	secret   bool      // takes a secret in the request: so many tries per address
+	signedIn bool      // a credential is needed
+	level    bot.Level // and the person must be at least this
+	weak     bool      // also for an administrator who gave no one-time password
+}
+
+// The policies there are.
+var (
+	anybody   = policy{open: true}
+	byASecret = policy{open: true, secret: true}
+	anyone    = policy{signedIn: true, weak: true}
+	theAgents = policy{signedIn: true, level: bot.Agent, weak: true}
+	theAdmins = policy{signedIn: true, level: bot.Admin, weak: true}
+	adminsOTP = policy{signedIn: true, level: bot.Admin}
+)
+
+// caller is whom a credential belongs to.
+type caller struct {
+	person  store.Profile
+	session store.Session
+	master  bool // the master key: no person, and every right
+}
+
+// super tells whether the caller is a super administrator.
+func (c caller) super() bool { return c.master || c.person.Level == bot.Admin }
+
+// admit decides whether the caller may use the route.
+func (s *Server) admit(p policy, c caller) error {
+	switch {
+	case c.master:
+		return nil
+	case c.person.Level < p.level:
+		return forbidden("this needs the role " + p.level.String())
+	case c.person.Level == bot.Admin && s.o.RequireAdminOTP && !c.session.OTP && !p.weak:
+		return errNoOTP
+	}
+	return nil
+}
+
+// errNoOTP is what an administrator gets whose token was made without a
+// one-time password.
+var errNoOTP = &problem{
+	status:  fasthttp.StatusForbidden,
+	message: "administrators need a one-time password: sign in again with otp_code",
+}
+
+// bearer gives the caller of an API route. Only the Authorization header
+// counts: an access token in a URL would be kept by every log on its way.
+func (s *Server) bearer(ctx context.Context, r *req) (caller, error) {
+	fields := r.ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization)
+	if len(fields) == 0 {
+		return caller{}, unauthorized("a bearer token is needed")
+	}
+	if len(fields) > 1 || r.ctx.QueryArgs().Has("accessToken") {
+		return caller{}, badRequest("Authorization", "one credential only, and not in the URL")
+	}
+	scheme, token, _ := strings.Cut(string(fields[0]), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return caller{}, unauthorized("a bearer token is needed")
+	}
+	if s.isMaster(token) {
+		return caller{master: true}, nil
+	}
+	return s.caller(ctx, token)
+}
+
+// isMaster compares hashes, so the time it takes tells nothing about the key.
+func (s *Server) isMaster(token string) bool {
+	got := sha256.Sum256([]byte(token))
+	return s.master != [sha256.Size]byte{} && subtle.ConstantTimeCompare(got[:], s.master[:]) == 1
+}
+
+// caller resolves an access token.
+func (s *Server) caller(ctx context.Context, token string) (caller, error) {
+	session, err := s.o.Store.Session(ctx, token)
+	if errors.Is(err, store.ErrNotFound) {
+		return caller{}, unauthorized("the token is unknown, expired or revoked")
+	} else if err != nil {
+		return caller{}, fmt.Errorf("look up token: %w", err)
+	}
+	return s.owner(ctx, session)
+}
+
+// owner resolves whom a session belongs to. A person who is no longer active in
+// the directory is nobody, also before the sweep has revoked their tokens.
+func (s *Server) owner(ctx context.Context, session store.Session) (caller, error) {
+	person, err := s.o.Store.Profile(ctx, session.UserID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return caller{}, fmt.Errorf("look up the owner of a token: %w", err)
+	}
+	if err != nil || person.State != bot.Active {
+		return caller{}, unauthorized("the token is unknown, expired or revoked")
+	}
+	if session.Plain {
+		person.User = withoutAdmin(person.User)
+	}
+	return caller{person: person, session: session}, nil
+}

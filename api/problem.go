@@ -1,0 +1,81 @@
+package api
+
+import (
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"deskbell/bot"
+	"deskbell/store"
+)
+
+// problem is a failure as the caller will see it: what went wrong on our side
+// stays in the log.
+type problem struct {
+	status  int
+	message string
+	retry   time.Duration // when it is worth trying again
+	ref     string        // finds the cause in the log
+	cause   error
+}
+
+func (p *problem) Error() string { return p.message }
+func (p *problem) Unwrap() error { return p.cause }
+
+// badRequest names the field that is wrong, and how.
+func badRequest(field, reason string) *problem {
+	return &problem{status: fasthttp.StatusBadRequest, message: field + ": " + reason}
+}
+
+func unauthorized(message string) *problem {
+	return &problem{status: fasthttp.StatusUnauthorized, message: message}
+}
+
+func forbidden(message string) *problem {
+	return &problem{status: fasthttp.StatusForbidden, message: message}
+}
+
+func tooMany(wait time.Duration) *problem {
+	return &problem{status: fasthttp.StatusTooManyRequests, message: "too many requests", retry: wait}
+}
+
+// statuses translates what went wrong into HTTP.
+var statuses = map[bot.Kind]int{
+	bot.Internal:    fasthttp.StatusInternalServerError,
+	bot.Invalid:     fasthttp.StatusBadRequest,
+	bot.Denied:      fasthttp.StatusForbidden,
+	bot.NotFound:    fasthttp.StatusNotFound,
+	bot.Conflict:    fasthttp.StatusConflict,
+	bot.Limited:     fasthttp.StatusTooManyRequests,
+	bot.Unavailable: fasthttp.StatusServiceUnavailable,
+}
+
+// explain turns any error into a problem. Failures that are ours get a reference
+// number; the caller logs them.
+func (s *Server) explain(lang string, err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind != bot.Internal {
+		p := &problem{status: statuses[e.Kind], cause: err}
+		var unsaid error
+		if p.message, unsaid = s.o.Words.Text(lang, e.Key, e.Data); unsaid != nil {
+			p.message = fasthttp.StatusMessage(p.status)
+		}
+		return p
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return &problem{status: fasthttp.StatusNotFound, message: "not found", cause: err}
+	case errors.Is(err, store.ErrExists):
+		return &problem{status: fasthttp.StatusConflict, message: "already exists", cause: err}
+	}
+	p := &problem{status: fasthttp.StatusInternalServerError, ref: bot.NewRef(), cause: err}
+	if store.Transient(err) {
+		p.status = fasthttp.StatusServiceUnavailable
+		p.retry = time.Second
+	}
+	p.message = fasthttp.StatusMessage(p.status) + ", reference " + p.ref
+	return p
+}

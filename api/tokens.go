@@ -1,0 +1,50 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"deskbell/store"
+)
+
+// granted is what a link token was exchanged for.
+type granted struct {
+	AccessToken string    `json:"accessToken"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	User        user      `json:"user"`
+}
+
+// exchange turns the token of a chat link into an access token, once.
+func (s *Server) exchange(ctx context.Context, r *req) (any, error) {
+	var in struct {
+		AccessToken string `json:"access_token"`
+		OTPCode     string `json:"otp_code"`
+	}
+	if err := r.Bind(&in); err != nil {
+		return nil, err
+	}
+	switch {
+	case in.AccessToken == "":
+		return nil, badRequest("access_token", "is missing")
+	case in.OTPCode != "":
+		return nil, errNoOTPYet
+	}
+	token, session, err := s.o.Store.Exchange(ctx, in.AccessToken)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, unauthorized("the link is used, expired or unknown")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("exchange link: %w", err)
+	}
+	who, err := s.owner(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	return granted{AccessToken: token, ExpiresAt: session.ExpiresAt, User: who.shown()}, nil
+}
+
+// errNoOTPYet refuses a code that nothing could check, before the link is used
+// up: to take it silently would be to pretend it counted.
+var errNoOTPYet = badRequest("otp_code", "no one-time password is set up for this person")

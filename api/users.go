@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"deskbell/bot"
+	"deskbell/store"
+)
+
+// user is a person as the tokens API shows them. What only accounts have is
+// empty for a WeCom person: WeCom keeps mail and mobile to itself.
+type user struct {
+	UID                string     `json:"uid"`
+	Username           string     `json:"username"`
+	Nickname           string     `json:"nickname"`
+	Email              *string    `json:"email"`
+	Mobile             *string    `json:"mobile"`
+	Country            string     `json:"country"`
+	Avatar             string     `json:"avatar"`
+	Description        string     `json:"description"`
+	Platform           string     `json:"platform"`
+	Sex                string     `json:"sex"`
+	Enabled            bool       `json:"enabled"`
+	SuperUser          bool       `json:"superUser"`
+	EmailVerified      bool       `json:"emailVerified"`
+	MobileVerified     bool       `json:"mobileVerified"`
+	PasswordModifiedAt *time.Time `json:"passwordModifiedAt"`
+	IsEndUser          bool       `json:"is_end_user"`
+	CurrentRoles       []string   `json:"currentRoles"`
+	Authorities        []string   `json:"authorities"`
+}
+
+// shown is the caller as a user.
+func (c caller) shown() user {
+	u := user{
+		UID:          c.person.UID,
+		Username:     c.person.ID,
+		Nickname:     c.person.Name,
+		Platform:     "wecom",
+		Sex:          "UNKNOWN",
+		Enabled:      true,
+		SuperUser:    c.super(),
+		CurrentRoles: c.person.Roles,
+	}
+	if c.master { // no person, but a script asking whether its key works deserves an answer
+		u.UID, u.Username, u.Platform = uuid.Nil.String(), "master", "api"
+		u.CurrentRoles = []string{bot.Admin.String()}
+	}
+	for _, role := range u.CurrentRoles {
+		u.Authorities = append(u.Authorities, "ROLE_"+strings.ToUpper(role))
+	}
+	return u
+}
+
+func (s *Server) me(_ context.Context, r *req) (any, error) { return r.who.shown(), nil }
+
+// logout ends the token it is called with, and no other.
+func (s *Server) logout(ctx context.Context, r *req) (any, error) {
+	if r.who.master {
+		return nil, forbidden("the master key is revoked by changing security.master_key")
+	}
+	return true, s.revoke(ctx, r.who)
+}
+
+// revoke ends the caller's token. Somebody else may just have done so.
+func (s *Server) revoke(ctx context.Context, c caller) error {
+	return s.o.Store.Tx(ctx, func(tx *store.Tx) error {
+		err := tx.RevokeToken(ctx, c.session.TokenID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		tx.Audit(store.AuditEntry{Actor: c.person.Key(), Action: "token.revoke", Target: c.session.TokenID})
+		return err
+	})
+}
+
+// withoutAdmin takes an administrator's rights away, for a token that carries
+// none. What is left is the agent every administrator is.
+func withoutAdmin(u bot.User) bot.User {
+	if u.Level < bot.Admin {
+		return u
+	}
+	u.Level = bot.Agent
+	u.Roles = slices.DeleteFunc(slices.Clone(u.Roles), func(role string) bool { return role == bot.Admin.String() })
+	if len(u.Roles) == 0 {
+		u.Roles = []string{bot.Agent.String()}
+	}
+	return u
+}

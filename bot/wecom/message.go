@@ -1,0 +1,145 @@
+package wecom
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"deskbell/bot"
+)
+
+// decode turns the decrypted document into a message. Being signed and encrypted
+// it comes from WeCom, but people choose what is in it: it must be for this
+// corporation and app, and say each thing once.
+//
+// Kinds Deskbell acts on must be complete. Anything else, and anything not sent
+// by a member of this corporation, is bot.Other: acknowledged and ignored.
+func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
+	var in scanner
+	if err := in.scan(doc); err != nil {
+		return refuse(err.Error())
+	}
+	f := &in.fields
+	if string(f[fieldToUserName]) != a.corpID {
+		return refuse("corp")
+	}
+	// Some events for the whole corporation name no app. None is one of ours.
+	ours := string(f[fieldAgentID]) == a.appID
+	if !ours && len(f[fieldAgentID]) > 0 {
+		return refuse("app")
+	}
+	if in.has(fieldCreateTime) {
+		var ok bool
+		if sent, ok = number(f[fieldCreateTime]); !ok {
+			return refuse("time")
+		}
+	}
+	kind, err := kindOf(&in)
+	if err != nil {
+		return err
+	}
+	if kind != bot.Other && !ours {
+		return refuse("app")
+	}
+	if kind != bot.Other && !in.has(fieldFromUserName) {
+		return refuse("sender")
+	}
+	member := isMember(f[fieldFromUserName])
+	if !member {
+		kind = bot.Other
+	}
+	b := r.joined[:0]
+	if member && isMsgID(f[fieldMsgID]) {
+		b = a.appendMessageKey(b, f[fieldFromUserName], f[fieldMsgID])
+	} else {
+		b = appendEventKey(b, doc)
+	}
+	m.Event, m.Sent = kind, time.Unix(sent, 0)
+	pack(m, r, b, f)
+	return nil
+}
+
+// kindOf says what the document reports, and refuses a message that cannot be
+// told from a repetition of itself.
+func kindOf(in *scanner) (bot.Event, error) {
+	f := &in.fields
+	if len(f[fieldMsgType]) == 0 {
+		return "", refuse("kind")
+	}
+	switch string(f[fieldMsgType]) {
+	case "text":
+		if !isMsgID(f[fieldMsgID]) {
+			return "", refuse("msgid")
+		}
+		return bot.Said, nil
+	case "event":
+		return eventNamed(f[fieldEvent]), nil
+	}
+	return bot.Other, nil
+}
+
+// eventNamed matches without case, because WeCom writes LOCATION but click.
+func eventNamed(name []byte) bot.Event {
+	for _, e := range []bot.Event{bot.Clicked, bot.Pressed, bot.Entered, bot.Subscribed, bot.Unsubscribed} {
+		if len(name) == len(e) && strings.EqualFold(string(name), string(e)) {
+			return e
+		}
+	}
+	return bot.Other
+}
+
+// isMember reports whether a sender can be a person of this corporation: not
+// WeCom itself, not somebody of a linked one.
+func isMember(sender []byte) bool {
+	return len(sender) <= 64 && bot.ValidUserID(string(sender)) && !bytes.EqualFold(sender, []byte("sys"))
+}
+
+func isMsgID(s []byte) bool { return len(s) > 0 && len(s) <= 20 && allDigits(s) }
+
+// appendMessageKey says which message this is. MsgIds have been seen to repeat
+// between senders, so the sender is part of it; neither a userid nor a MsgId can
+// hold a colon.
+func (a *App) appendMessageKey(b, sender, msgID []byte) []byte {
+	b = append(append(b, "m:"...), a.corpID...)
+	b = append(append(b, ':'), a.appID...)
+	b = append(b, ':')
+	for _, c := range sender { // bot.Canonical, without a string
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return append(append(b, ':'), msgID...)
+}
+
+// appendEventKey says which event this is. Events have no MsgId, and two within
+// one second may differ in any field: all of it counts.
+func appendEventKey(b, doc []byte) []byte {
+	sum := sha256.Sum256(doc)
+	return hex.AppendEncode(append(b, "e:"...), sum[:])
+}
+
+// pack copies what a message keeps behind its key in b, makes one string of it
+// and cuts that up: one allocation, and nothing that points into the room.
+func pack(m *bot.Message, r *room, b []byte, f *fields) {
+	var text, task, code []byte
+	switch m.Event {
+	case bot.Said:
+		text = f[fieldContent]
+	case bot.Clicked:
+		text = f[fieldEventKey]
+	case bot.Pressed:
+		text, task, code = f[fieldEventKey], f[fieldTaskID], f[fieldResponseCode]
+	}
+	from, key := f[fieldFromUserName], len(b)
+	b = append(append(b, from...), text...)
+	r.joined = append(append(b, task...), code...)
+
+	all := string(r.joined)
+	m.Key, all = all[:key], all[key:]
+	m.From, all = all[:len(from)], all[len(from):]
+	m.Text, all = all[:len(text)], all[len(text):]
+	m.Card.TaskID, m.Card.ResponseCode = all[:len(task)], all[len(task):]
+}

@@ -1,0 +1,156 @@
+package wecom
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/hex"
+)
+
+const maxNonce = 128
+
+// query is what of a callback's query string counts. All of it is shaped so that
+// WeCom's undelimited signature cannot be re-split or extended.
+type query struct {
+	signature [sha1.Size]byte // 40 lower-case hex digits
+	timestamp []byte          // 10 digits
+	sent      int64           // the same as a number
+	nonce     []byte          // 1 to 128 printable ASCII characters
+	echo      []byte          // echostr; of the address verification only
+}
+
+// parseQuery reads a raw query string. Other parameters may be there, but none
+// of ours may be missing or come twice, however it is spelt.
+func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
+	var seen [4]bool
+	var signed []byte
+	escaped := bytes.IndexByte(raw, '%') >= 0 || bytes.IndexByte(raw, '+') >= 0
+	for len(raw) > 0 {
+		var pair []byte
+		pair, raw = cut(raw, '&')
+		name, value := cut(pair, '=')
+		if escaped {
+			var nameOK, valueOK bool
+			name, nameOK = unescape(name)
+			value, valueOK = unescape(value)
+			if !nameOK || !valueOK {
+				return query{}, false
+			}
+		}
+		var at int
+		switch string(name) {
+		case "msg_signature":
+			at, signed = 0, value
+		case "timestamp":
+			at, q.timestamp = 1, value
+		case "nonce":
+			at, q.nonce = 2, value
+		case "echostr":
+			at, q.echo = 3, value
+		default:
+			continue
+		}
+		if seen[at] && (at != 3 || withEcho) {
+			return query{}, false
+		}
+		seen[at] = true
+	}
+	q.signature, ok = signature(signed)
+	ok = ok && isTimestamp(q.timestamp) && isNonce(q.nonce)
+	if withEcho {
+		// A proxy may have turned a bare plus into a space, which base64 never has.
+		q.echo = bytes.ReplaceAll(q.echo, []byte(" "), []byte("+"))
+		ok = ok && len(q.echo) > 0
+	}
+	q.sent, _ = number(q.timestamp)
+	return q, ok
+}
+
+func cut(b []byte, sep byte) (before, after []byte) {
+	if i := bytes.IndexByte(b, sep); i >= 0 {
+		return b[:i], b[i+1:]
+	}
+	return b, nil
+}
+
+// unescape undoes form encoding, once.
+func unescape(s []byte) ([]byte, bool) {
+	out := make([]byte, 0, len(s))
+	for len(s) > 0 {
+		switch s[0] {
+		case '%':
+			var c [1]byte
+			if len(s) < 3 {
+				return nil, false
+			}
+			if _, err := hex.Decode(c[:], s[1:3]); err != nil {
+				return nil, false
+			}
+			out, s = append(out, c[0]), s[3:]
+		case '+':
+			out, s = append(out, ' '), s[1:]
+		default:
+			out, s = append(out, s[0]), s[1:]
+		}
+	}
+	return out, true
+}
+
+// signature reads 40 lower-case hex digits. One spelling only, or a signature
+// could be told from its twin.
+func signature(s []byte) (sum [sha1.Size]byte, ok bool) {
+	if len(s) != 2*len(sum) {
+		return sum, false
+	}
+	var wrong byte
+	for i := range sum {
+		high, low := lowerHex[s[2*i]], lowerHex[s[2*i+1]]
+		wrong |= high | low
+		sum[i] = high<<4 | low&0xf
+	}
+	return sum, wrong < 0x10
+}
+
+// lowerHex is the value of a digit, and more than 15 for any other byte.
+var lowerHex = func() (t [256]byte) {
+	for c := range t {
+		t[c] = 0xff
+	}
+	for i, c := range []byte("0123456789abcdef") {
+		t[c] = byte(i)
+	}
+	return t
+}()
+
+func isTimestamp(s []byte) bool { return len(s) == 10 && allDigits(s) }
+
+func isNonce(s []byte) bool {
+	for _, c := range s {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= maxNonce
+}
+
+func allDigits(s []byte) bool {
+	for _, c := range s {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// number reads up to 18 digits, so it cannot overflow.
+func number(s []byte) (n int64, ok bool) {
+	if len(s) == 0 || len(s) > 18 {
+		return 0, false
+	}
+	for _, c := range s {
+		if !isDigit(c) {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}

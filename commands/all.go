@@ -1,0 +1,6 @@
+package commands
+
+// All is the table of contents, in the order /help shows it.
+func All() []Command {
+	return []Command{help, whoami, login, logout, status, agents, audit, lang}
+}

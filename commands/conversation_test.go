@@ -1,0 +1,90 @@
+package commands
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"deskbell/bot"
+)
+
+var update = flag.Bool("update", false, "rewrite the answers in testdata")
+
+// TestConversations replays testdata/*.txt, each on a fresh store. A line "as
+// USERID LEVEL LANG" says who talks, "> …" what they say, "< …" what they see,
+// and "wait 30m" lets time pass.
+func TestConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want := readFile(t, file)
+			got := replay(t, want)
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != want {
+				t.Errorf("%s reads now:\n%s", file, got)
+			}
+		})
+	}
+}
+
+var levels = map[string]bot.Level{"anyone": bot.Anyone, "agent": bot.Agent, "admin": bot.Admin}
+
+// secrets differ in each run; a conversation shows their shape.
+var secrets = regexp.MustCompile(`db[a-z]_[0-9A-Za-z]{49}`)
+
+func replay(t *testing.T, script string) string {
+	d := newDesk(t, deskOptions{})
+	var out strings.Builder
+	who := ""
+	for line := range strings.Lines(script) {
+		if strings.HasPrefix(line, "<") {
+			continue
+		}
+		out.WriteString(line)
+		line = strings.TrimSuffix(line, "\n")
+		switch f := strings.Fields(line); {
+		case len(f) == 4 && f[0] == "as":
+			who = f[1]
+			d.hire(who, names[who], levels[f[2]])
+			d.Directory.Forget(who)
+			if f[3] != "zh" {
+				d.say(who, "/lang "+f[3])
+			}
+		case len(f) == 2 && f[0] == "wait":
+			dur, err := time.ParseDuration(f[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.pass(dur)
+			if err := d.store.ReturnStatuses(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range d.pushed(who) {
+				write(&out, text)
+			}
+		case strings.HasPrefix(line, "> "):
+			write(&out, d.say(who, line[2:]))
+		}
+	}
+	return out.String()
+}
+
+func write(out *strings.Builder, answer string) {
+	for line := range strings.SplitSeq(secrets.ReplaceAllStringFunc(answer, func(s string) string { return s[:4] + "…" }), "\n") {
+		out.WriteString(strings.TrimRight("< "+line, " ") + "\n")
+	}
+}
+
+var names = map[string]string{"mei": "韩梅梅", "lilei": "李雷", "eve": "Eve", "boss": "王总"}

@@ -1,0 +1,203 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"deskbell/bot"
+	"deskbell/store"
+	"deskbell/templates"
+)
+
+// desk is a gateway without its ends: messages go in by say, and what would be
+// pushed is collected.
+type desk struct {
+	*Runner
+	t      testing.TB
+	store  *store.Store
+	people map[string]bot.Person
+	mu     sync.Mutex
+	clock  time.Time
+	n      int
+	log    *bytes.Buffer
+}
+
+type deskOptions struct {
+	url      string // default: SQLite in memory
+	lookup   func(context.Context, string) (bot.Person, error)
+	commands []Command
+	set      func(*Options)
+}
+
+var testKey = bytes.Repeat([]byte("0123456789abcdef"), 2)
+
+func newDesk(t testing.TB, o deskOptions) *desk {
+	t.Helper()
+	set, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Zone = time.FixedZone("CST", 8*3600)
+	d := &desk{t: t, people: map[string]bot.Person{}, clock: time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	set.Now = d.now
+	if o.url == "" {
+		o.url = "sqlite::memory:"
+	}
+	d.store, err = store.Open(t.Context(), store.Options{
+		URL: o.url, Keys: [][]byte{testKey}, PublicURL: "https://desk.example.com", Render: set.Render, Now: d.now,
+		Log: slog.New(slog.NewTextHandler(&lockedBuffer{d: d}, nil)),
+		Roles: store.Rules{
+			Admin: store.Rule{Users: []string{"boss"}, Departments: []int{9}},
+			Agent: store.Rule{Users: []string{"mei"}, Departments: []int{8}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.lookup == nil {
+		o.lookup = func(_ context.Context, id string) (bot.Person, error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			p, ok := d.people[bot.Canonical(id)]
+			if !ok {
+				return bot.Person{ID: id, State: bot.Unknown}, nil
+			}
+			return p, nil
+		}
+	}
+	directory := &store.Directory{Store: d.store, Lookup: func(ctx context.Context, id string, _ []int) (bot.Person, error) { return o.lookup(ctx, id) }}
+	options := Options{Store: d.store, Directory: directory, Word: set.Word, Commands: o.commands, Wait: 20 * time.Second, Log: d.store.Log}
+	if o.set != nil {
+		o.set(&options)
+	}
+	if d.Runner, err = NewRunner(options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.Runner.Close()
+		if err := d.store.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(d.log.String())
+		}
+	})
+	return d
+}
+
+type lockedBuffer struct{ d *desk }
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	return b.d.log.Write(p)
+}
+
+func (d *desk) now() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.clock
+}
+
+func (d *desk) pass(dur time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock = d.clock.Add(dur)
+}
+
+// join puts a person into the directory. A level is given by department.
+func (d *desk) hire(id, name string, l bot.Level) {
+	p := bot.Person{ID: id, Name: name, State: bot.Active, Departments: []int{1}}
+	if l > bot.Anyone {
+		p.Departments = []int{7 + int(l)}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.people[bot.Canonical(id)] = p
+}
+
+func (d *desk) message(from, text string) bot.Message {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.n++
+	return bot.Message{Key: fmt.Sprintf("m:%s:%d", from, d.n), From: from, Text: text, Sent: d.clock}
+}
+
+// say is what a person gets to see after typing a line: the passive reply, or
+// else what was pushed to them meanwhile.
+func (d *desk) say(from, text string) string {
+	d.t.Helper()
+	return d.deliver(d.message(from, text))
+}
+
+func (d *desk) deliver(m bot.Message) string {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	text, err := d.Take(ctx, m)
+	if err != nil {
+		d.t.Fatalf("%s: %s: %v", m.From, m.Text, err)
+	}
+	if text != "" {
+		return text
+	}
+	return strings.Join(d.pushed(m.From), "\n")
+}
+
+// pushed delivers what waits in the outbox and returns what was for a person.
+func (d *desk) pushed(to string) []string {
+	d.t.Helper()
+	var got []string
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	seen := make(chan bot.Outgoing, 100)
+	done := make(chan struct{})
+	box := &store.Outbox{Store: d.store, Sender: senderFunc(func(_ context.Context, o bot.Outgoing) (bot.Receipt, error) {
+		seen <- o
+		return bot.Receipt{}, nil
+	})}
+	go func() { defer close(done); box.Run(ctx) }()
+	for {
+		pending, _, err := d.store.Depth(ctx)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if pending == 0 {
+			break
+		}
+	}
+	cancel()
+	<-done
+	close(seen)
+	for o := range seen {
+		if o.To != to {
+			continue
+		}
+		if o.Card != nil {
+			got = append(got, templates.Flatten(o.Card))
+		} else {
+			got = append(got, o.Text)
+		}
+	}
+	return got
+}
+
+type senderFunc func(context.Context, bot.Outgoing) (bot.Receipt, error)
+
+func (f senderFunc) Send(ctx context.Context, o bot.Outgoing) (bot.Receipt, error) { return f(ctx, o) }
+
+func readFile(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

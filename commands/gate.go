@@ -1,0 +1,233 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"deskbell/bot"
+	"deskbell/store"
+)
+
+// maxText is what WeCom shows of a text; it cuts the rest without a word
+// (document 90236).
+const maxText = 2048
+
+// one deals with one message: the gate, the command, its reply and where the
+// reply goes. An error means that the transaction is of no use any more.
+func (r *Runner) one(ctx context.Context, tx *store.Tx, it store.Item, p bot.Person, settled *bot.Error) (landing, error) {
+	began := time.Now()
+	l := landing{key: it.Key, user: it.Person, outcome: "ok"}
+	user := r.Store.User(p, it.Lang)
+	mark := tx.Mark()
+	reply, err := bot.Reply{}, error(settled)
+	if settled == nil {
+		reply, err = r.guarded(ctx, tx, it, &user, p.State, &l)
+		if err != nil && (!tx.Reset(mark) || !foreseen(err)) {
+			if store.Transient(err) {
+				return l, err
+			}
+			return l, &culprit{it.Key, bot.Explain(err)}
+		}
+	}
+	if err != nil {
+		l.err = bot.Explain(err)
+		l.outcome = outcomes[l.err.Kind]
+		reply = bot.Text(l.err.Key, l.err.Data)
+	}
+	l.text, err = r.answer(ctx, tx, it, p, user, reply)
+	if err != nil {
+		if store.Transient(err) || settled != nil {
+			return l, err
+		}
+		return l, &culprit{it.Key, bot.Explain(fmt.Errorf("answer: %w", err))}
+	}
+	l.took = time.Since(began)
+	return l, nil
+}
+
+// foreseen reports whether a command said what went wrong. Anything else may
+// have left the transaction in pieces.
+func foreseen(err error) bool {
+	_, ok := errors.AsType[*bot.Error](err)
+	return ok
+}
+
+var outcomes = map[bot.Kind]string{
+	bot.Internal: "failed", bot.Invalid: "invalid", bot.Denied: "denied", bot.NotFound: "not_found",
+	bot.Conflict: "conflict", bot.Limited: "limited", bot.Unavailable: "unavailable",
+}
+
+// guarded keeps a panic to the command that panicked.
+func (r *Runner) guarded(ctx context.Context, tx *store.Tx, it store.Item, user *bot.User, state bot.State, l *landing) (reply bot.Reply, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	if it.Broken != nil {
+		return bot.Reply{}, bot.Explain(it.Broken)
+	}
+	if it.Attempts >= poisonous {
+		return bot.Reply{}, bot.Explain(fmt.Errorf("given up: the process ended during each of %d tries", it.Attempts))
+	}
+	bot.Failpoint("before-effect")
+	reply, err = r.gate(ctx, tx, it, user, state, l)
+	bot.Failpoint("after-effect")
+	return reply, err
+}
+
+// gate asks, in this order: who is this, is it a command, may they run it, not
+// too often, and do the words fit. Only then does the command run.
+func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bot.User, state bot.State, l *landing) (bot.Reply, error) {
+	if l.cmd = string(it.Event); it.Event == bot.Unsubscribed {
+		return bot.Reply{}, r.leaver(ctx, tx, it)
+	}
+	if state != bot.Active {
+		return refusal(it, state)
+	}
+	if err := tx.EnsureAgent(ctx, *user); err != nil {
+		return bot.Reply{}, err
+	}
+	switch it.Event {
+	case bot.Entered, bot.Subscribed:
+		return r.welcome(ctx, tx, *user)
+	case bot.Pressed:
+		if !r.Store.OurCard(it.Card.TaskID) {
+			return bot.Reply{}, nil
+		}
+	}
+	line, err := words(it.Text)
+	if err != nil || len(line) == 0 {
+		return bot.Text("hint.noslash", nil), nil
+	}
+	c := r.table.words[line[0]]
+	if c == nil {
+		l.cmd = "unknown"
+		return bot.Reply{}, unknown(line[0], r.table.visible(user.Level))
+	}
+	args := line[1:]
+	if len(args) > 0 {
+		if sub := c.sub(args[0]); sub != nil {
+			c, args = sub, args[1:]
+		}
+	}
+	l.cmd = c.grammar.command
+	if user.Level < c.Level {
+		return bot.Reply{}, bot.Fail(bot.Denied, "error.denied", nil, nil)
+	}
+	if err := r.pay(it, c); err != nil {
+		return bot.Reply{}, err
+	}
+	parsed, err := c.grammar.parse(args, r.Word)
+	if err != nil {
+		return bot.Reply{}, err
+	}
+	req := Request{Message: it.Message, User: *user, args: parsed, table: r.table}
+	reply, err := c.Run(ctx, tx, &req)
+	user.Lang = req.User.Lang // /lang speaks the new language at once
+	return reply, err
+}
+
+// refusal answers a person who is not an active member. Events they cause by
+// looking around are not worth an answer.
+func refusal(it store.Item, state bot.State) (bot.Reply, error) {
+	if it.Event == bot.Entered || it.Event == bot.Subscribed {
+		return bot.Reply{}, nil
+	}
+	kind := bot.Denied
+	if state == bot.Unreachable {
+		kind = bot.Unavailable
+	}
+	return bot.Reply{}, bot.Fail(kind, refused[state], nil, nil)
+}
+
+var refused = map[bot.State]string{
+	bot.Disabled: "refused.disabled", bot.Left: "refused.left", bot.Inactive: "refused.inactive",
+	bot.Unknown: "refused.unknown", bot.Hidden: "refused.hidden", bot.Unreachable: "refused.unreachable",
+}
+
+// pay counts a message against the limits, once however often its transaction
+// has to be tried.
+func (r *Runner) pay(it store.Item, c *Command) error {
+	r.mu.Lock()
+	_, paid := r.paid[it.Key]
+	r.mu.Unlock()
+	if paid {
+		return nil
+	}
+	now := r.Store.Now()
+	wait := r.limits.Allow("command/"+it.Person, r.PerPerson, now)
+	if wait == 0 && c.Links {
+		wait = r.limits.Allow("link/"+it.Person, r.Links, now)
+	}
+	if wait > 0 {
+		return bot.Fail(bot.Limited, "error.limited", tooFast{wait}, nil)
+	}
+	r.mu.Lock()
+	r.paid[it.Key] = struct{}{}
+	r.mu.Unlock()
+	return nil
+}
+
+// tooFast is the data of error.limited.
+type tooFast struct{ Wait time.Duration }
+
+// answer words the reply and decides where it goes: back with the callback that
+// waits for it, if it is a text and one does, or else through the outbox. The
+// text is what every delivery of this message will be answered with.
+func (r *Runner) answer(ctx context.Context, tx *store.Tx, it store.Item, p bot.Person, user bot.User, reply bot.Reply) (string, error) {
+	if reply.Key == "" {
+		tx.Finish(it, "", false)
+		return "", nil
+	}
+	taskID := it.Card.TaskID
+	if it.Event != bot.Pressed || !reply.IsCard {
+		taskID = tx.NewTaskID()
+	}
+	out, err := r.Store.Render(user.ID, user.Lang, taskID, reply)
+	if err != nil {
+		return "", err
+	}
+	parts := pieces(out.Text)
+	if !reply.IsCard && it.Event != bot.Pressed && (p.State != bot.Active || r.promise(it.Key)) {
+		tx.Finish(it, parts[0], false)
+		return parts[0], r.push(ctx, tx, user, parts[1:])
+	}
+	tx.Finish(it, "", true)
+	if !reply.IsCard {
+		return "", r.push(ctx, tx, user, parts)
+	}
+	if it.Event == bot.Pressed {
+		out.ResponseCode = it.Card.ResponseCode
+	}
+	return "", tx.Push(ctx, out)
+}
+
+func (r *Runner) push(ctx context.Context, tx *store.Tx, user bot.User, parts []string) error {
+	for _, text := range parts {
+		if err := tx.Push(ctx, bot.Outgoing{To: user.ID, Text: text}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pieces cuts a text into parts WeCom shows whole, between lines where it can and
+// never inside a character.
+func pieces(text string) []string {
+	var parts []string
+	for len(text) > maxText {
+		cut := strings.LastIndexByte(text[:maxText+1], '\n')
+		if cut <= 0 {
+			for cut = maxText; cut > 0 && text[cut]&0xc0 == 0x80; cut-- {
+			}
+		}
+		parts = append(parts, strings.TrimRight(text[:cut], "\n"))
+		text = strings.TrimLeft(text[cut:], "\n")
+	}
+	return append(parts, text)
+}

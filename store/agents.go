@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"deskbell/bot"
+
+	"github.com/uptrace/bun"
+)
+
+// The statuses of an agent.
+const (
+	Online  = "online"
+	Busy    = "busy"
+	Offline = "offline"
+)
+
+// Agent is a person who works at the desk.
+type Agent struct {
+	bun.BaseModel `bun:"table:agents"`
+
+	Key       string     `bun:"id,pk"`   // canonical userid
+	ID        string     `bun:"user_id"` // the directory's spelling
+	Name      string     `bun:"name"`
+	Role      string     `bun:"role"`
+	Roles     []string   `bun:"roles,type:text"`
+	Status    string     `bun:"status"`
+	Note      string     `bun:"note"`
+	Back      string     `bun:"back"`  // the status this one returns to
+	Until     *time.Time `bun:"until"` // when it does, or nil
+	Load      int        `bun:"-"`     // open helpdesk sessions
+	MaxLoad   int        `bun:"max_load"`
+	CreatedAt time.Time  `bun:"created_at"`
+	UpdatedAt time.Time  `bun:"updated_at"`
+}
+
+// EnsureAgent makes u an agent at first sight, offline, and keeps what the
+// directory says of them. It does nothing for a person who is no agent, and
+// writes only when something is new.
+func (tx *Tx) EnsureAgent(ctx context.Context, u bot.User) error {
+	if u.Level < bot.Agent {
+		return nil
+	}
+	facts := fmt.Sprint(u.ID, "\x00", u.Name, "\x00", u.Roles)
+	if seen, ok := tx.s.agents.Load(u.Key()); ok && seen == facts {
+		return nil
+	}
+	row := Agent{Key: u.Key(), ID: u.ID, Name: u.Name, Role: u.Level.String(), Roles: u.Roles, Status: Offline, MaxLoad: tx.s.MaxLoad, CreatedAt: tx.Now, UpdatedAt: tx.Now}
+	_, err := tx.db.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").
+		Set("user_id = EXCLUDED.user_id").Set("name = EXCLUDED.name").Set("role = EXCLUDED.role").Set("roles = EXCLUDED.roles").
+		Returning("NULL").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("register agent: %w", err)
+	}
+	tx.after(func() { tx.s.agents.Store(u.Key(), facts) })
+	return nil
+}
+
+// SetStatus sets an agent's status, for d or, when d is 0, until it is set
+// again. A status that ends by itself returns to the one before it.
+func (tx *Tx) SetStatus(ctx context.Context, userID, status, note string, d time.Duration) (Agent, error) {
+	var until *time.Time
+	if d > 0 {
+		end := tx.Now.Add(d)
+		until = &end
+	}
+	var a Agent
+	// A timed status that follows a timed one returns to where the first would have.
+	err := tx.db.NewUpdate().Model(&a).
+		Set("back = CASE WHEN ? THEN (CASE WHEN until IS NULL THEN status ELSE back END) ELSE '' END", d > 0).
+		Set("status = ?", status).Set("note = ?", note).Set("until = ?", until).Set("updated_at = ?", tx.Now).
+		Where("id = ?", bot.Canonical(userID)).Returning("*").Scan(ctx)
+	return a, agentErr(err, "set status")
+}
+
+// Agent returns an agent as they are at tx.Now.
+func (tx *Tx) Agent(ctx context.Context, userID string) (Agent, error) {
+	var a Agent
+	err := tx.db.NewSelect().Model(&a).Where("id = ?", bot.Canonical(userID)).Scan(ctx)
+	return a.at(tx.Now), agentErr(err, "agent")
+}
+
+// Agents lists the agents of a status, or all of them, by name.
+func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
+	var list []Agent
+	if err := tx.db.NewSelect().Model(&list).Order("name", "id").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list agents: %w", err)
+	}
+	for i := range list {
+		list[i] = list[i].at(tx.Now)
+	}
+	return slices.DeleteFunc(list, func(a Agent) bool { return status != "" && a.Status != status }), nil
+}
+
+// at is the agent at a moment: a status whose time is up has already ended, also
+// when nobody has tidied it away yet.
+func (a Agent) at(now time.Time) Agent {
+	if a.Until != nil && !a.Until.After(now) {
+		a.Status, a.Note, a.Back, a.Until = a.Back, "", "", nil
+	}
+	return a
+}
+
+// Returned ends the statuses whose time is up and names their agents.
+func (tx *Tx) Returned(ctx context.Context) ([]Agent, error) {
+	var list []Agent
+	err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("status = back").Set("note = ''").Set("back = ''").Set("until = NULL").Set("updated_at = ?", tx.Now).
+		Where("until <= ?", tx.Now).Returning("*").Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("return statuses: %w", err)
+	}
+	return list, nil
+}
+
+func agentErr(err error, doing string) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"github.com/uptrace/bun/driver/pgdriver"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// maxConns bounds the connections to PostgreSQL. An instance needs one for each
+// lane of commands, one to receive, one to deliver, and some for the API.
+const maxConns = 16
+
+func (s *Store) connect(url string) error {
+	s.unlock = func() {}
+	switch {
+	case strings.HasPrefix(url, "sqlite:"):
+		return s.openSQLite(strings.TrimPrefix(url, "sqlite:"))
+	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
+		return s.openPostgres(url)
+	}
+	return fmt.Errorf("store.url must start with sqlite: or postgres://")
+}
+
+// openSQLite opens a file, or ":memory:". WAL with synchronous=FULL keeps every
+// committed transaction through a power failure; WAL alone does not.
+func (s *Store) openSQLite(path string) error {
+	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
+	memory := path == ":memory:"
+	if !memory {
+		unlock, err := lockFile(path + ".lock")
+		if err != nil {
+			return err
+		}
+		s.unlock = unlock
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?"+pragmas)
+	if err != nil {
+		s.unlock()
+		return fmt.Errorf("open sqlite: %w", err)
+	}
+	db.SetMaxOpenConns(1) // SQLite has one writer; waiting for it in Go is fair and never fails
+	db.SetConnMaxLifetime(0)
+	s.db = s.bun(db, false)
+	s.reads = s.db
+	if memory {
+		return nil
+	}
+	reads, err := sql.Open("sqlite", "file:"+path+"?"+pragmas+"&_pragma=query_only(1)")
+	if err != nil {
+		s.unlock()
+		return fmt.Errorf("open sqlite: %w", err)
+	}
+	reads.SetMaxOpenConns(4)
+	reads.SetMaxIdleConns(4)
+	s.reads = s.bun(reads, false)
+	return nil
+}
+
+func (s *Store) openReadOnly(path string) error {
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		return fmt.Errorf("open sqlite: %w", err)
+	}
+	s.db = s.bun(db, false)
+	s.reads = s.db
+	return nil
+}
+
+func (s *Store) openPostgres(url string) error {
+	var conn *pgdriver.Connector
+	if err := catch(func() { conn = pgdriver.NewConnector(pgdriver.WithDSN(url)) }); err != nil {
+		return fmt.Errorf("store.url is not a PostgreSQL address: %w", err)
+	}
+	conf := conn.Config()
+	conf.DialTimeout, conf.ReadTimeout, conf.WriteTimeout = 3*time.Second, 30*time.Second, 10*time.Second
+	conf.AppName = "deskbell"
+	db := sql.OpenDB(conn)
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
+	s.pg = true
+	s.db = s.bun(db, true)
+	s.reads = s.db
+	return nil
+}
+
+func (s *Store) bun(db *sql.DB, pg bool) *bun.DB {
+	b := bun.NewDB(db, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
+	if pg {
+		b = bun.NewDB(db, pgdialect.New(), bun.WithDiscardUnknownColumns())
+	}
+	return b.WithQueryHook(activityHook{})
+}
+
+// lockFile makes sure one process at a time owns a SQLite store. The kernel
+// lets go of the lock when the process ends, however it ends.
+func lockFile(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the store: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		owner, _ := os.ReadFile(path)
+		f.Close()
+		return nil, fmt.Errorf("the store is in use by another process (pid %s): stop it, or use postgres:// to run several instances", strings.TrimSpace(string(owner)))
+	}
+	_ = f.Truncate(0)
+	_, _ = fmt.Fprintln(f, os.Getpid())
+	return func() { f.Close() }, nil
+}
+
+// catch turns the panic of a library's constructor into an error.
+func catch(fn func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%v", v)
+		}
+	}()
+	fn()
+	return nil
+}

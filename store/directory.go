@@ -1,0 +1,189 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"deskbell/bot"
+)
+
+const (
+	// grace is how long the directory's last word on a person stands when the
+	// directory cannot be asked.
+	grace = 24 * time.Hour
+	// patience is how long a person whose last word has run out waits for a new
+	// one before the old one is taken.
+	patience = 300 * time.Millisecond
+	// refusedTTL is how long a refusal stands: short, so that somebody who was
+	// just added is not turned away for long.
+	refusedTTL = 10 * time.Second
+)
+
+// Directory remembers what the corporate directory says of people: in the
+// process for TTL, and in the store for when it cannot be asked. A userid is
+// asked for once at a time, however many wait for it.
+type Directory struct {
+	Store  *Store
+	Lookup func(ctx context.Context, userID string, tags []int) (bot.Person, error)
+	TTL    time.Duration // default 10 min
+
+	mu    sync.Mutex
+	known map[string]verdict
+	asked map[string]*question
+}
+
+type verdict struct {
+	person bot.Person
+	at     time.Time
+}
+
+type question struct {
+	done   chan struct{}
+	person bot.Person
+	err    error
+}
+
+// Peek returns what is known of a person without waiting. ok is false when the
+// directory has to be asked first.
+func (d *Directory) Peek(userID string) (p bot.Person, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, ok := d.known[bot.Canonical(userID)]
+	return v.person, ok && d.fresh(v)
+}
+
+func (d *Directory) fresh(v verdict) bool {
+	ttl := cmp.Or(d.TTL, 10*time.Minute)
+	if v.person.State != bot.Active {
+		ttl = min(ttl, refusedTTL)
+	}
+	return d.Store.Now().Sub(v.at) < ttl
+}
+
+// Person returns what the directory says of a userid. When it cannot be asked,
+// its last word stands for a day: it was active, or it was not. With no such
+// word the state is Unreachable and the error says why.
+func (d *Directory) Person(ctx context.Context, userID string) (bot.Person, error) {
+	if !bot.ValidUserID(userID) {
+		return bot.Person{ID: userID, State: bot.Unknown}, nil
+	}
+	if p, ok := d.Peek(userID); ok {
+		return p, nil
+	}
+	id := bot.Canonical(userID)
+	last, err := d.last(ctx, id)
+	if err != nil {
+		return bot.Person{ID: userID, State: bot.Unreachable}, err
+	}
+	if d.fresh(last) {
+		return last.person, nil
+	}
+	q := d.ask(id, userID)
+	var hurry <-chan time.Time
+	if last.stands(d.Store.Now()) {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		hurry = timer.C
+	}
+	select {
+	case <-q.done:
+		if q.err == nil {
+			return q.person, nil
+		}
+		err = q.err
+	case <-hurry:
+		err = errors.New("the directory is slow")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if last.stands(d.Store.Now()) {
+		d.Store.Log.Warn("directory: taking its last word", "user", id, "at", last.at, "err", err)
+		d.remember(id, verdict{last.person, d.Store.Now().Add(refusedTTL - cmp.Or(d.TTL, 10*time.Minute))}) // ask again in a moment, not for each message
+		return last.person, nil
+	}
+	return bot.Person{ID: userID, State: bot.Unreachable}, fmt.Errorf("directory: %w", err)
+}
+
+func (v verdict) stands(now time.Time) bool {
+	return !v.at.IsZero() && now.Sub(v.at) < grace
+}
+
+// last is the latest word on id, from the process or else from the store.
+func (d *Directory) last(ctx context.Context, id string) (verdict, error) {
+	p, err := findPerson(ctx, d.Store.reads, id)
+	if errors.Is(err, ErrNotFound) {
+		return verdict{}, nil
+	}
+	if err != nil {
+		return verdict{}, err
+	}
+	v := verdict{p.person(), p.CheckedAt}
+	if d.fresh(v) {
+		d.remember(id, v)
+	}
+	return v, nil
+}
+
+func (d *Directory) remember(id string, v verdict) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil {
+		d.known = map[string]verdict{}
+	}
+	if len(d.known) > 100_000 { // more people than any corporation has agents talking at once
+		clear(d.known)
+	}
+	d.known[id] = v
+}
+
+// Forget makes the next question about a person go to the directory.
+func (d *Directory) Forget(userID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.known, bot.Canonical(userID))
+}
+
+// ask puts the question to the directory, unless it is being asked already. It
+// goes on when nobody waits for it any more: the answer serves the next one.
+func (d *Directory) ask(id, userID string) *question {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q := d.asked[id]; q != nil {
+		return q
+	}
+	if d.asked == nil {
+		d.asked = map[string]*question{}
+	}
+	q := &question{done: make(chan struct{})}
+	d.asked[id] = q
+	go func() {
+		defer close(q.done)
+		defer func() {
+			if v := recover(); v != nil {
+				q.err = fmt.Errorf("panic while asking: %v", v)
+			}
+			d.mu.Lock()
+			delete(d.asked, id)
+			d.mu.Unlock()
+		}()
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		q.person, q.err = d.Lookup(ctx, userID, d.Store.Roles.Tags())
+		if q.err != nil {
+			return
+		}
+		now := d.Store.Now().UTC()
+		if q.person.State == bot.Unknown { // a name anybody may make up is not worth a row
+			d.remember(id, verdict{q.person, now})
+			return
+		}
+		if q.err = d.Store.savePerson(ctx, id, q.person, now); q.err == nil {
+			d.remember(id, verdict{q.person, now})
+		}
+	}()
+	return q
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/uptrace/bun/driver/pgdriver"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// errRaced means that another transaction got there first; trying again sees
+// what it did.
+var errRaced = errors.New("somebody else was faster")
+
+// Transient reports whether err says nothing about what was asked, only about
+// the database at that moment: it is unreachable, shutting down, full, read-only
+// or resolving a conflict. The same call may succeed later.
+func Transient(err error) bool {
+	if err == nil {
+		return false
+	}
+	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
+		code := pg.Field('C')
+		switch code[:min(2, len(code))] {
+		case "08", "40", "53", "55", "57", "58", "25": // connection, conflict, resources, locks, intervention, system, read-only
+			return true
+		}
+		return false
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM:
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, known := range []error{errRaced, context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// duplicate reports whether a unique constraint refused a row.
+func duplicate(err error) bool {
+	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
+		return pg.Field('C') == "23505"
+	}
+	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
+}

@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"deskbell/bot"
+
+	"github.com/uptrace/bun"
+)
+
+// receiveBatch caps how many messages one commit receives.
+const receiveBatch = 256
+
+// inboxRow is a message from the moment it may be acknowledged. Its key is what
+// makes a message happen once: there is one row for it, and it is done once.
+type inboxRow struct {
+	bun.BaseModel `bun:"table:inbox"`
+
+	Seq        int64      `bun:"seq,pk,autoincrement"`
+	Key        string     `bun:"key"`
+	Person     string     `bun:"person"`  // canonical userid
+	Message    string     `bun:"message"` // sealed; wiped when done
+	Reply      string     `bun:"reply"`   // sealed
+	Pushed     bool       `bun:"pushed"`  // the reply went through the outbox
+	Attempts   int        `bun:"attempts"`
+	ReceivedAt time.Time  `bun:"received_at"`
+	DoneAt     *time.Time `bun:"done_at"`
+}
+
+// Answer is what a finished message is answered with, each time it is
+// delivered: Text, or nothing when the reply was pushed or there is none.
+type Answer struct {
+	Done bool
+	Text string
+}
+
+// received is one call of Receive on its way through the batcher.
+type received struct {
+	ctx   context.Context
+	row   inboxRow
+	first bool
+	ans   Answer
+	done  chan error
+}
+
+// Receive commits m. From then on it survives anything and may be acknowledged.
+// first is true for exactly one delivery of m, on whichever instance; for the
+// others the answer says whether m has been dealt with.
+func (s *Store) Receive(ctx context.Context, m bot.Message) (first bool, ans Answer, err error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return false, Answer{}, fmt.Errorf("receive: %w", err)
+	}
+	r := &received{ctx: ctx, done: make(chan error, 1), row: inboxRow{
+		Key: m.Key, Person: bot.Canonical(m.From),
+		Message: s.keys.seal("inbox/"+m.Key, text), ReceivedAt: s.Now().UTC(),
+	}}
+	bot.Failpoint("before-inbox")
+	select {
+	case s.inbox.items <- r:
+	case <-ctx.Done():
+		return false, Answer{}, fmt.Errorf("receive: %w", ctx.Err())
+	}
+	select {
+	case err = <-r.done:
+	case <-ctx.Done():
+		return false, Answer{}, fmt.Errorf("receive: %w", ctx.Err())
+	}
+	bot.Failpoint("after-inbox")
+	if err != nil {
+		return false, Answer{}, fmt.Errorf("receive: %w", err)
+	}
+	return r.first, r.ans, nil
+}
+
+// flushInbox commits a batch. When the batch as a whole is refused, each of its
+// messages gets its own try, so that one of them cannot hold up the others.
+func (s *Store) flushInbox(ctx context.Context, batch []*received) {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	err := s.receive(ctx, batch)
+	if err == nil || len(batch) == 1 || Transient(err) {
+		for _, r := range batch {
+			r.done <- err
+		}
+		return
+	}
+	for i := range batch {
+		batch[i].done <- s.receive(ctx, batch[i:i+1])
+	}
+}
+
+func (s *Store) receive(ctx context.Context, batch []*received) error {
+	rows := make([]inboxRow, 0, len(batch))
+	byKey := make(map[string]*received, len(batch))
+	for _, r := range batch {
+		if byKey[r.row.Key] == nil { // the first in line is the first
+			byKey[r.row.Key] = r
+			rows = append(rows, r.row)
+		}
+	}
+	var fresh []string
+	if err := s.db.NewInsert().Model(&rows).ExcludeColumn("seq", "done_at").On("CONFLICT (key) DO NOTHING").Returning("key").Scan(ctx, &fresh); err != nil {
+		return err
+	}
+	for _, key := range fresh {
+		byKey[key].first = true
+	}
+	if len(fresh) == len(batch) {
+		return nil
+	}
+	var known []string
+	for _, r := range batch {
+		if !r.first {
+			known = append(known, r.row.Key)
+		}
+	}
+	answers, err := s.answers(ctx, known)
+	if err != nil {
+		return err
+	}
+	for _, r := range batch {
+		if !r.first {
+			r.ans = answers[r.row.Key]
+		}
+	}
+	return nil
+}
+
+// Answer looks up what the message was answered with. It is not Done while the
+// message is still waiting or running, on whichever instance.
+func (s *Store) Answer(ctx context.Context, key string) (Answer, error) {
+	all, err := s.answers(ctx, []string{key})
+	return all[key], err
+}
+
+func (s *Store) answers(ctx context.Context, keys []string) (map[string]Answer, error) {
+	var rows []inboxRow
+	err := s.db.NewSelect().Model(&rows).Column("key", "reply", "pushed").Where("key IN (?)", bun.List(keys)).Where("done_at IS NOT NULL").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look up answers: %w", err)
+	}
+	all := make(map[string]Answer, len(rows))
+	for _, row := range rows {
+		text, err := s.keys.open("reply/"+row.Key, row.Reply)
+		if err != nil {
+			return nil, err
+		}
+		ans := Answer{Done: true}
+		if !row.Pushed {
+			ans.Text = string(text)
+		}
+		all[row.Key] = ans
+	}
+	return all, nil
+}
+
+// Item is a received message whose turn has come.
+type Item struct {
+	bot.Message
+	Seq      int64
+	Person   string // canonical userid
+	Lang     string // the language chosen by the person, "" when none was
+	Attempts int    // how often a run of it was cut off by the end of the process
+	Received time.Time
+	Broken   error // the message could not be read back; its other fields are right
+}
+
+// Work runs fn in a transaction over everything these people said that is not
+// done yet, oldest first. While it runs, no other instance works for them: this
+// is what keeps one person's commands in order.
+func (s *Store) Work(ctx context.Context, people []string, limit int, fn func(*Tx, []Item) error) error {
+	tx := &Tx{}
+	return s.tx(ctx, tx, func(tx *Tx) error {
+		items, err := tx.undone(ctx, people, limit)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		return fn(tx, items)
+	})
+}
+
+func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, error) {
+	var rows []inboxRow
+	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").
+		Where("person IN (?)", bun.List(people)).Where("done_at IS NULL").Order("seq").Limit(limit)
+	if tx.s.pg {
+		q = q.For("UPDATE")
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("claim messages: %w", err)
+	}
+	langs, err := tx.languages(ctx, people)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, 0, len(rows))
+	for _, row := range rows {
+		it := Item{Seq: row.Seq, Person: row.Person, Lang: langs[row.Person], Attempts: row.Attempts, Received: row.ReceivedAt}
+		text, err := tx.s.keys.open("inbox/"+row.Key, row.Message)
+		if err == nil {
+			err = json.Unmarshal(text, &it.Message)
+		}
+		if err != nil {
+			it.Message, it.Broken = bot.Message{Key: row.Key, From: row.Person}, fmt.Errorf("message %d: %w", row.Seq, err)
+		}
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// finished is a message that this transaction is done with.
+type finished struct {
+	it     Item
+	text   string
+	pushed bool
+}
+
+// Finish records that a message has been dealt with, and the text every
+// delivery of it is answered with. pushed says that the outbox carries it
+// instead.
+func (tx *Tx) Finish(it Item, text string, pushed bool) {
+	tx.done = append(tx.done, finished{it, text, pushed})
+}
+
+func (tx *Tx) flushFinished(ctx context.Context) error {
+	if len(tx.done) == 0 {
+		return nil
+	}
+	values := make([]byte, 0, 256*len(tx.done))
+	fmter := tx.s.db.QueryGen()
+	for i, f := range tx.done {
+		if i > 0 {
+			values = append(values, ',')
+		}
+		values = fmter.AppendQuery(values, "(?, ?, ?)", f.it.Seq, tx.s.keys.seal("reply/"+f.it.Key, []byte(f.text)), f.pushed)
+	}
+	res, err := tx.db.NewRaw("UPDATE inbox SET message = '', reply = v.column2, pushed = v.column3, done_at = ? FROM (VALUES ?) AS v WHERE inbox.seq = v.column1 AND inbox.done_at IS NULL",
+		tx.Now, bun.Safe(values)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("finish messages: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != int64(len(tx.done)) {
+		return fmt.Errorf("finish messages: %d of %d were still open (%w)", n, len(tx.done), errRaced)
+	}
+	return nil
+}
+
+// Orphans names people with messages that nobody has dealt with for a while:
+// the instance that received them died, or lost the database. Messages that
+// another instance is working on right now are left alone.
+func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	var people []string
+	err := s.tx(ctx, &Tx{}, func(tx *Tx) error {
+		q := tx.db.NewSelect().Model((*inboxRow)(nil)).Column("person").
+			Where("done_at IS NULL").Where("received_at <= ?", before.UTC()).Order("seq").Limit(limit)
+		if s.pg {
+			q = q.For("UPDATE SKIP LOCKED")
+		}
+		return q.Scan(ctx, &people)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for orphaned messages: %w", err)
+	}
+	return people, nil
+}
+
+// Attempt notes, before they run, that these people's messages are about to be
+// tried again after the process that had them ended.
+func (s *Store) Attempt(ctx context.Context, people []string) error {
+	_, err := s.db.NewRaw("UPDATE inbox SET attempts = attempts + 1 WHERE person IN (?) AND done_at IS NULL", bun.List(people)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("note an attempt: %w", err)
+	}
+	return nil
+}
+
+// Attempted reports whether any of these people's messages has been tried again
+// before.
+func (s *Store) Attempted(ctx context.Context, people []string) (bool, error) {
+	yes, err := s.db.NewSelect().Model((*inboxRow)(nil)).Where("person IN (?)", bun.List(people)).Where("done_at IS NULL").Where("attempts > 0").Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for attempts: %w", err)
+	}
+	return yes, nil
+}
+
+// inboxKept is how long a message is remembered after it was done. It bounds how
+// late a redelivery may come, and is far above WeCom's retries (under a minute)
+// and any clock window.
+const inboxKept = 24 * time.Hour
+
+func (s *Store) purgeInbox(ctx context.Context) (int64, error) {
+	return s.purge(ctx, "DELETE FROM inbox WHERE done_at IS NOT NULL AND seq IN (SELECT seq FROM (SELECT seq, received_at FROM inbox ORDER BY seq LIMIT 500) AS oldest WHERE received_at < ?)", inboxKept)
+}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"deskbell/bot"
+)
+
+// maxPath bounds the path of a link: WeCom cuts links at 2,048 bytes, and a cut
+// link leads somewhere else.
+const maxPath = 1024
+
+// tokenParam is the query parameter that carries a link's token.
+const tokenParam = "accessToken"
+
+// Link is an address that signs its owner in.
+type Link struct {
+	URL     string
+	Expires time.Time
+}
+
+// DefaultPath is where a person of this level works.
+func DefaultPath(l bot.Level) string {
+	switch l {
+	case bot.Admin:
+		return "/admin/welcome"
+	case bot.Agent:
+		return "/agent/chat"
+	}
+	return "/chat"
+}
+
+// LinkPath checks where a person wants a link to lead, and returns it as it goes
+// into the link: "" is the default path, and so is the sign-in page of a
+// console. It refuses, as Invalid, whatever could leave this origin or bring its
+// own token, and as Denied an area that is not the person's.
+func LinkPath(p string, l bot.Level) (string, error) {
+	if p == "" {
+		return DefaultPath(l), nil
+	}
+	bad := func(why string) (string, error) {
+		return "", bot.Fail(bot.Invalid, "login.path", nil, fmt.Errorf("path: %s", why))
+	}
+	if len(p) > maxPath {
+		return bad("longer than 1,024 bytes")
+	}
+	if p[0] != '/' {
+		return bad("does not start with /")
+	}
+	for i := range len(p) {
+		if c := p[i]; c <= ' ' || c == 0x7f || c == '\\' || c == '#' {
+			return bad("has a space, a control character, a backslash or a #")
+		}
+	}
+	u, err := url.ParseRequestURI(p)
+	if err != nil || u.Host != "" || u.Scheme != "" {
+		return bad("is not a path")
+	}
+	if unsafePath(u.EscapedPath()) {
+		return bad("steps out of its area")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return bad("has a broken query")
+	}
+	for name := range query {
+		if strings.EqualFold(name, tokenParam) {
+			return bad("brings its own accessToken")
+		}
+	}
+	if u.Path == "/agent/auth/login" || u.Path == "/admin/auth/login" {
+		return DefaultPath(l), nil
+	}
+	if !mayOpen(u.Path, l) {
+		return "", bot.Fail(bot.Denied, "login.denied", nil, nil)
+	}
+	return p, nil
+}
+
+// unsafePath looks for ".." segments, doubled slashes and backslashes, however
+// often they are escaped.
+func unsafePath(escaped string) bool {
+	for range 5 {
+		if strings.Contains(escaped, "//") || strings.ContainsAny(escaped, "\\") {
+			return true
+		}
+		for seg := range strings.SplitSeq(escaped, "/") {
+			if seg == ".." || seg == "." {
+				return true
+			}
+		}
+		next, err := url.PathUnescape(escaped)
+		if err != nil || strings.ContainsFunc(next, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return true
+		}
+		if next == escaped {
+			return false
+		}
+		escaped = next
+	}
+	return true // nobody escapes that often in good faith
+}
+
+// mayOpen reports whether a level may open an area.
+func mayOpen(p string, l bot.Level) bool {
+	p = path.Clean(p)
+	switch {
+	case p == "/chat", strings.HasPrefix(p, "/chat/"):
+		return true
+	case p == "/agent", strings.HasPrefix(p, "/agent/"):
+		return l >= bot.Agent
+	case p == "/admin", strings.HasPrefix(p, "/admin/"):
+		return l >= bot.Admin
+	}
+	return false
+}
+
+// MayOpen reports whether a person of this level may open the page at p.
+func MayOpen(p string, l bot.Level) bool { return mayOpen(p, l) }
+
+// NewLink makes a link to a path that LinkPath returned, signed in as u. What
+// its accessToken can do is decided by Options.Direct.
+func (tx *Tx) NewLink(ctx context.Context, u bot.User, p string) (Link, error) {
+	row := tokenRow{Kind: kindLink, Person: u.Key(), Source: sourceChat, ExpiresAt: tx.Now.Add(tx.s.LinkTTL)}
+	if tx.s.Direct {
+		row.Kind, row.Plain, row.ExpiresAt = kindAccess, true, tx.Now.Add(min(tx.s.TokenTTL, time.Hour))
+	}
+	token, err := tx.mint(ctx, &row)
+	if err != nil {
+		return Link{}, err
+	}
+	sep := "?"
+	if strings.Contains(p, "?") {
+		sep = "&"
+	}
+	return Link{URL: strings.TrimSuffix(tx.s.PublicURL, "/") + p + sep + tokenParam + "=" + token, Expires: row.ExpiresAt}, nil
+}

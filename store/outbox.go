@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"deskbell/bot"
+
+	"github.com/uptrace/bun"
+)
+
+// The states of a push.
+const (
+	Pending = "pending"
+	Sent    = "sent"
+	Dead    = "dead" // will not be tried again unless an administrator asks for it
+)
+
+// outboxRow is a push: a message that a transaction decided to send.
+type outboxRow struct {
+	bun.BaseModel `bun:"table:outbox"`
+
+	ID        int64      `bun:"id,pk,autoincrement"`
+	Person    string     `bun:"person"` // canonical userid of the recipient
+	Body      string     `bun:"body"`   // sealed bot.Outgoing; wiped when delivered
+	Digest    string     `bun:"digest"` // equal for equal contents to one person
+	Counts    bool       `bun:"counts"` // against WeCom's limit on messages to one member; updates of a card do not
+	State     string     `bun:"state"`  // pending, sent, dead
+	Tries     int        `bun:"tries"`
+	LastError string     `bun:"last_error"`
+	CreatedAt time.Time  `bun:"created_at"`
+	DueAt     time.Time  `bun:"due_at"`      // not before
+	LeasedTo  *time.Time `bun:"leased_to"`   // somebody is sending it until then
+	TriedAt   *time.Time `bun:"tried_at"`    // the latest try
+	FirstTry  *time.Time `bun:"first_tried"` // WeCom's duplicate check counts from here
+}
+
+// Push sends o after the transaction commits, and only then. It is tried until
+// WeCom takes it, for up to four hours.
+func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
+	if !bot.ValidUserID(o.To) {
+		return fmt.Errorf("push to %q: not a userid", o.To)
+	}
+	person := bot.Canonical(o.To)
+	digest := tx.s.keys.digest("push/"+person, o.Text+"\x00"+string(o.Card)+"\x00"+o.ResponseCode)
+	variant, err := tx.variant(ctx, digest)
+	if err != nil {
+		return err
+	}
+	o.Variant = variant
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
+	tx.pushes = append(tx.pushes, outboxRow{
+		Person: person, Body: tx.s.keys.seal("outbox/"+digest, body), Digest: digest,
+		Counts: o.ResponseCode == "", State: Pending, CreatedAt: tx.Now, DueAt: tx.Now,
+	})
+	return nil
+}
+
+// variant counts the equal messages to the same person that WeCom's duplicate
+// check could take for this one: two messages with equal text are two messages.
+// A card has an id of its own, so only texts can be equal.
+func (tx *Tx) variant(ctx context.Context, digest string) (int, error) {
+	n, err := tx.db.NewSelect().Model((*outboxRow)(nil)).Where("digest = ?", digest).Where("created_at > ?", tx.Now.Add(-duplicateCheck)).Count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("push: %w", err)
+	}
+	for _, p := range tx.pushes {
+		if p.Digest == digest {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Tell words r in the recipient's language and pushes it.
+func (tx *Tx) Tell(ctx context.Context, userID string, r bot.Reply) error {
+	p, err := tx.person(ctx, bot.Canonical(userID))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if p.UserID != "" {
+		userID = p.UserID
+	}
+	o, err := tx.s.Render(userID, p.Language(), tx.NewTaskID(), r)
+	if err != nil {
+		return fmt.Errorf("tell: %w", err)
+	}
+	return tx.Push(ctx, o)
+}
+
+// NewTaskID makes the id for a card; a press on that card will be recognised as
+// one of ours.
+func (tx *Tx) NewTaskID() string { return tx.s.keys.newTaskID() }
+
+func (tx *Tx) flushPushes(ctx context.Context) error {
+	if len(tx.pushes) == 0 {
+		return nil
+	}
+	if _, err := tx.db.NewInsert().Model(&tx.pushes).ExcludeColumn("id", "leased_to", "tried_at", "first_tried").Returning("NULL").Exec(ctx); err != nil {
+		return fmt.Errorf("write pushes: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) wakeOutbox() {
+	select {
+	case s.pushed <- struct{}{}:
+	default:
+	}
+}
+
+// Pushed is signalled after a commit that left something to deliver.
+func (s *Store) Pushed() <-chan struct{} { return s.pushed }
+
+// Delivery is a push as an administrator sees it: never its contents.
+type Delivery struct {
+	ID        int64
+	To        string
+	State     string
+	Tries     int
+	LastError string
+	CreatedAt time.Time
+	DueAt     time.Time
+}
+
+// Deliveries lists up to n pushes in a state, newest first.
+func (s *Store) Deliveries(ctx context.Context, state string, n int) ([]Delivery, error) {
+	var list []Delivery
+	err := s.reads.NewSelect().Table("outbox").ColumnExpr("id, person AS \"to\", state, tries, last_error, created_at, due_at").
+		Where("state = ?", state).Order("id DESC").Limit(n).Scan(ctx, &list)
+	if err != nil {
+		return nil, fmt.Errorf("list deliveries: %w", err)
+	}
+	return list, nil
+}
+
+// Depth counts the pushes that wait and the ones that were given up.
+func (s *Store) Depth(ctx context.Context) (pending, dead int, err error) {
+	err = s.reads.NewRaw("SELECT coalesce(sum(CASE WHEN state = 'pending' THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN state = 'dead' THEN 1 ELSE 0 END), 0) FROM outbox WHERE state <> 'sent'").Scan(ctx, &pending, &dead)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count deliveries: %w", err)
+	}
+	return pending, dead, nil
+}
+
+// outboxKept is how long deliveries stay listed. It must exceed the hour over
+// which pushes to a person are counted and the four over which equal ones are.
+const outboxKept = 7 * 24 * time.Hour
+
+func (s *Store) purgeOutbox(ctx context.Context) (int64, error) {
+	return s.purge(ctx, "DELETE FROM outbox WHERE state <> 'pending' AND id IN (SELECT id FROM (SELECT id, created_at FROM outbox ORDER BY id LIMIT 500) AS oldest WHERE created_at < ?)", outboxKept)
+}
+
+func (s *Store) purge(ctx context.Context, query string, kept time.Duration) (int64, error) {
+	res, err := s.db.NewRaw(query, s.Now().UTC().Add(-kept)).Exec(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("purge: %w", err)
+	}
+	return res.RowsAffected()
+}

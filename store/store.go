@@ -1,0 +1,225 @@
+// Package store owns what is remembered: every row, every secret at rest and
+// every rule that decides something once. Each noun has a file: its table's
+// struct, and its methods.
+//
+// Every write is a method of Tx, so an effect commits together with its audit
+// entry, its reply and its pushes, or not at all. Secrets are hashed or sealed
+// here before they reach SQL. It leaves to others who may do what (commands,
+// api) and what WeCom's wire looks like (bot/wecom).
+//
+//	st, err := store.Open(ctx, store.Options{URL: "sqlite:deskbell.db", Keys: [][]byte{key}})
+//	err = st.Tx(ctx, func(tx *store.Tx) error {
+//		_, err := tx.SetStatus(ctx, "lilei", "busy", "lunch", 30*time.Minute)
+//		return err
+//	})
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"deskbell/bot"
+
+	"github.com/uptrace/bun"
+)
+
+// The two failures every noun shares.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("already exists")
+)
+
+// Options says where the store is and the few rules it applies itself. URL and
+// Keys are required; the zero value of everything else is usable.
+type Options struct {
+	URL       string        // sqlite:PATH, sqlite::memory: or postgres://…
+	Keys      [][]byte      // 32 bytes each; the first seals and hashes, the others still open
+	PublicURL string        // origin that links point to
+	TokenTTL  time.Duration // access tokens; default 8 h
+	LinkTTL   time.Duration // the token in a chat link; default 10 min
+	Direct    bool          // links carry a limited access token instead of a one-time link token
+	MaxLoad   int           // helpdesk sessions per agent; default 5
+	Pace      Rate          // pushes to one person; zero is unlimited
+	Roles     Rules
+	Render    Render // how Tx.Tell words what it sends
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Render words a reply for a person, in a language, as templates define it.
+// taskID is the id a card must carry.
+type Render func(to, lang, taskID string, r bot.Reply) (bot.Outgoing, error)
+
+// Store is an open store. It is safe for use by many goroutines.
+type Store struct {
+	Options
+	db     *bun.DB // writes; on SQLite the one connection that may
+	reads  *bun.DB // reads outside a transaction
+	keys   *keyring
+	pg     bool
+	unlock func()
+	inbox  *batcher[*received]
+	pushed chan struct{} // signalled when a commit left something to deliver
+	agents sync.Map      // canonical userid → the directory facts its agent row has
+	stop   context.CancelFunc
+}
+
+// Open connects, brings the schema up to date and starts receiving. It refuses
+// a SQLite file that another process has open.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	keys, err := newKeyring(o.Keys)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.TokenTTL = cmp.Or(o.TokenTTL, 8*time.Hour)
+	o.LinkTTL = cmp.Or(o.LinkTTL, 10*time.Minute)
+	o.MaxLoad = cmp.Or(o.MaxLoad, 5)
+	s := &Store{Options: o, keys: keys, pushed: make(chan struct{}, 1)}
+	if err := s.connect(o.URL); err != nil {
+		return nil, err
+	}
+	if _, err := s.migrate(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.inbox = newBatcher(run, receiveBatch, s.flushInbox)
+	return s, nil
+}
+
+// Migrate brings the schema at url up to date and names what it applied.
+func Migrate(ctx context.Context, url string) ([]string, error) {
+	s := &Store{}
+	if err := s.connect(url); err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.migrate(ctx)
+}
+
+// Close stops receiving and lets go of the database.
+func (s *Store) Close() error {
+	s.stop()
+	s.inbox.wait()
+	return s.close()
+}
+
+func (s *Store) close() error {
+	err := s.db.Close()
+	if s.reads != s.db {
+		err = errors.Join(err, s.reads.Close())
+	}
+	s.unlock()
+	return err
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.reads.PingContext(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// Postgres reports which engine this is: PostgreSQL, or else SQLite.
+func (s *Store) Postgres() bool { return s.pg }
+
+// Tx is one transaction: the only way to write. Now is the one moment at which
+// everything in it happens.
+type Tx struct {
+	Now    time.Time
+	s      *Store
+	db     bun.Tx
+	audits []auditRow
+	pushes []outboxRow
+	done   []finished
+	then   []func() // after the commit
+	activity
+}
+
+// Tx runs fn in a transaction that commits when fn returns nil and leaves
+// nothing behind otherwise.
+func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
+	return s.tx(ctx, &Tx{}, fn)
+}
+
+func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	ctx = context.WithValue(ctx, activityKey{}, &tx.activity)
+	db, err := s.db.BeginTx(ctx, &sql.TxOptions{})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	tx.Now, tx.s, tx.db = s.Now().UTC(), s, db
+	if err := fn(tx); err != nil {
+		return errors.Join(err, ignoreDone(db.Rollback()))
+	}
+	if err := tx.flush(ctx); err != nil {
+		return errors.Join(err, ignoreDone(db.Rollback()))
+	}
+	bot.Failpoint("before-commit")
+	if err := db.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	bot.Failpoint("after-commit")
+	if len(tx.pushes) > 0 {
+		s.wakeOutbox()
+	}
+	for _, fn := range tx.then {
+		fn()
+	}
+	return nil
+}
+
+// after runs fn once the transaction has committed.
+func (tx *Tx) after(fn func()) { tx.then = append(tx.then, fn) }
+
+// flush writes what the transaction gathered, a statement for each table.
+func (tx *Tx) flush(ctx context.Context) error {
+	if err := tx.flushAudit(ctx); err != nil {
+		return err
+	}
+	if err := tx.flushPushes(ctx); err != nil {
+		return err
+	}
+	return tx.flushFinished(ctx)
+}
+
+// Mark remembers how far a transaction has come, so that one of several
+// commands sharing it can be taken back.
+type Mark struct{ audits, pushes, done int }
+
+// Mark notes where the transaction stands.
+func (tx *Tx) Mark() Mark {
+	tx.wrote.Store(false)
+	return Mark{len(tx.audits), len(tx.pushes), len(tx.done)}
+}
+
+// Reset forgets what was gathered since the mark. It reports false when rows
+// were already written since: then only a rollback of everything helps.
+func (tx *Tx) Reset(m Mark) bool {
+	if tx.wrote.Load() {
+		return false
+	}
+	tx.audits, tx.pushes, tx.done = tx.audits[:m.audits], tx.pushes[:m.pushes], tx.done[:m.done]
+	return true
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package templates
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// funcs are the functions templates may call. Their words come from the same
+// language: the formats and units from time.md, the choices from words.md.
+func (s *Set) funcs(l *language) map[string]any {
+	return map[string]any{
+		"plain": plain,
+		"cut":   cut,
+		"json":  quote,
+		"say":   l.say,
+		"part":  l.part,
+		"when":  func(t time.Time) (string, error) { return l.when(t.In(s.Zone), s.Now().In(s.Zone)) },
+		"ago":   func(t time.Time) (string, error) { return l.ago(s.Now().Sub(t)) },
+		"dur":   l.dur,
+	}
+}
+
+// plain makes any value harmless in a text or card: one line, no markup (WeCom
+// reads <a href> in texts), and nothing invisible that makes words look like
+// other words.
+func plain(value any) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r == '<':
+			return '＜'
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co), blank(r):
+			return -1
+		}
+		return r
+	}, fmt.Sprint(value))
+	return strings.TrimSpace(clean)
+}
+
+// blank reports letters that print nothing, which Unicode does not count among
+// its format characters.
+func blank(r rune) bool {
+	switch r {
+	case '\u034F', '\u115F', '\u1160', '\u17B4', '\u17B5', '\u2800', '\u3164', '\uFFA0':
+		return true
+	}
+	return false
+}
+
+// cut is plain for the fields of a card: at most n characters.
+func cut(n int, value any) string {
+	runes := []rune(plain(value))
+	if len(runes) <= n {
+		return string(runes)
+	}
+	return string(runes[:n-1]) + "…"
+}
+
+// quote escapes a value for the inside of a JSON string.
+func quote(s string) (string, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return "", err
+	}
+	in := strings.TrimSuffix(b.String(), "\n")
+	return in[1 : len(in)-1], nil
+}
+
+// say shows a choice in the reader's language; a word that is none, as it is.
+func (l *language) say(choice string) string {
+	if word, ok := l.words[choice]; ok {
+		return word
+	}
+	return plain(choice)
+}
+
+// part renders the text whose key is the parts joined by dots, so that /help
+// can list whatever commands there are.
+func (l *language) part(keys ...string) (string, error) {
+	return l.phrase(strings.Join(keys, "."), nil)
+}
+
+func (l *language) phrase(key string, data any) (string, error) {
+	var b strings.Builder
+	if err := l.text(&b, key, data); err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return strings.TrimSpace(b.String()), nil
+}
+
+// when shows a moment as briefly as today allows.
+func (l *language) when(t, now time.Time) (string, error) {
+	key := "time.year"
+	switch {
+	case t.Year() == now.Year() && t.YearDay() == now.YearDay():
+		key = "time.day"
+	case t.Year() == now.Year():
+		key = "time.date"
+	}
+	layout, err := l.phrase(key, nil)
+	return t.Format(layout), err
+}
+
+// ago shows how long something has been past.
+func (l *language) ago(d time.Duration) (string, error) {
+	if d < time.Minute {
+		return l.phrase("time.now", nil)
+	}
+	long, err := l.dur(d.Truncate(time.Minute))
+	if err != nil {
+		return "", err
+	}
+	return l.phrase("time.ago", long)
+}
+
+// units are what a duration is shown in, largest first.
+var units = []struct {
+	key  string
+	size time.Duration
+}{{"time.days", 24 * time.Hour}, {"time.hours", time.Hour}, {"time.minutes", time.Minute}, {"time.seconds", time.Second}}
+
+// dur shows a duration in its two largest units, never as less than it is:
+// whoever waits that long must not be early.
+func (l *language) dur(d time.Duration) (string, error) {
+	d = max(d, time.Second)
+	small := units[min(largest(d)+1, len(units)-1)].size
+	d = (d + small - 1).Truncate(small)
+	var parts []string
+	for _, u := range units[largest(d):] {
+		if n := int64(d / u.size); n > 0 {
+			word, err := l.phrase(u.key, n)
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, word)
+		}
+		d %= u.size
+	}
+	return strings.Join(parts, " "), nil
+}
+
+// largest is the index of the largest unit that fits into d, which is at least
+// a second.
+func largest(d time.Duration) int {
+	i := 0
+	for d < units[i].size {
+		i++
+	}
+	return i
+}
