@@ -23,10 +23,8 @@ func bare(v any) any { return v }
 // The families of the contract.
 var (
 	agentsAPI = &envelope{
-		ok: func(v any) any { return agentsBody{0, "success", v} },
-		fail: func(p *problem) any {
-			return agentsBody{agentsCodes[p.status], p.message, nil}
-		},
+		ok:   func(v any) any { return agentsBody{0, "success", v} },
+		fail: func(p *problem) any { return agentsBody{agentsCode(p.status), p.message, nil} },
 	}
 	tokensAPI = &envelope{
 		ok:   func(v any) any { return tokensBody{"success", http.StatusOK, v} },
@@ -75,19 +73,23 @@ type tokensBody struct {
 	Data    any    `json:"data"`
 }
 
-// agentsCodes are section 5 of the contract, for failures without a code of
-// their own.
-var agentsCodes = map[int]int{
-	fasthttp.StatusBadRequest:            1000,
-	fasthttp.StatusRequestTimeout:        1000,
-	fasthttp.StatusMethodNotAllowed:      1000,
-	fasthttp.StatusRequestEntityTooLarge: 1000,
-	fasthttp.StatusUnauthorized:          1001,
-	fasthttp.StatusForbidden:             1002,
-	fasthttp.StatusNotFound:              1004,
-	fasthttp.StatusTooManyRequests:       1015,
-	fasthttp.StatusInternalServerError:   1016,
-	fasthttp.StatusServiceUnavailable:    1016,
+// agentsCode is section 5 of the contract, for failures without a code of their
+// own. It is never 0, which means success.
+func agentsCode(status int) int {
+	switch status {
+	case http.StatusUnauthorized:
+		return 1001
+	case http.StatusForbidden:
+		return 1002
+	case http.StatusNotFound:
+		return 1004
+	case http.StatusTooManyRequests:
+		return 1015
+	}
+	if status >= 500 {
+		return 1016
+	}
+	return 1000
 }
 
 // families says whose envelope an answer wears that no route gave: unknown

@@ -16,7 +16,8 @@ import (
 	"deskbell/bot"
 )
 
-// handleTime is how long a handler may wait for the store.
+// handleTime is how long a caller's admission, and then a handler, may wait for
+// the store.
 const handleTime = 10 * time.Second
 
 // serve is every request's way through the server.
@@ -65,41 +66,46 @@ func (r *req) answer() (as *envelope, v any, err error) {
 	}
 	r.route, r.holes, as = rt, holes, rt.as
 
-	ctx, cancel := context.WithTimeout(context.Background(), handleTime)
-	defer cancel()
-	v, err = r.run(ctx)
+	v, err = r.run()
 	return as, v, err
 }
 
 // run is admission, then the body, then the handler.
-func (r *req) run(ctx context.Context) (any, error) {
-	limit, patience := maxStranger, time.Duration(0)
-	switch {
-	case r.route.as == pages:
-		if stop, err := r.enter(ctx); stop != nil || err != nil {
-			return stop, err
-		}
-	case r.route.may.signedIn:
-		var err error
-		if r.who, err = r.s.bearer(ctx, r); err != nil {
-			return nil, err
-		}
-		if err := r.s.admit(r.route.may, r.who); err != nil {
-			return nil, err
-		}
-		limit, patience = maxBody, uploadTime
+func (r *req) run() (any, error) {
+	if stop, err := r.admitted(); stop != nil || err != nil {
+		return stop, err
 	}
-	if r.route.may.secret {
-		if err := r.limited(ctx); err != nil {
-			return nil, err
-		}
+	limit, patience := maxStranger, time.Duration(0)
+	if r.route.may.signedIn && r.route.as != pages {
+		limit, patience = maxBody, uploadTime
 	}
 	body, err := readBody(r.ctx, limit, patience)
 	if err != nil {
 		return nil, err
 	}
 	defer returnBody(r.ctx, body)
+	ctx, cancel := context.WithTimeout(context.Background(), handleTime)
+	defer cancel()
 	return r.route.run(ctx, r)
+}
+
+// admitted finds out who is calling and whether they may. stop, when it is not
+// nil, is the answer instead of the route's.
+func (r *req) admitted() (stop any, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handleTime)
+	defer cancel()
+	switch {
+	case r.route.as == pages:
+		stop, err = r.enter(ctx)
+	case r.route.may.signedIn:
+		if r.who, err = r.s.bearer(ctx, r); err == nil {
+			err = r.s.admit(r.route.may, r.who)
+		}
+	}
+	if stop == nil && err == nil && r.route.may.secret {
+		err = r.limited(ctx)
+	}
+	return stop, err
 }
 
 // rescue keeps a panic from fasthttp, which would let it end the process.

@@ -59,6 +59,9 @@ func (s *Server) explain(lang string, err error) *problem {
 	}
 	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind != bot.Internal {
 		p := &problem{status: statuses[e.Kind], cause: err}
+		if e.Kind == bot.Limited || e.Kind == bot.Unavailable {
+			p.retry = time.Second
+		}
 		var unsaid error
 		if p.message, unsaid = s.o.Words.Text(lang, e.Key, e.Data); unsaid != nil {
 			p.message = fasthttp.StatusMessage(p.status)

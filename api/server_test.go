@@ -95,6 +95,26 @@ func chunk(s string) string {
 	return fmt.Sprintf("%x\r\n%s\r\n", len(s), s)
 }
 
+// A caller who is known may send a large body; nobody else's is read.
+func TestLargeBodiesNeedABearer(t *testing.T) {
+	r := newRig(t)
+	dial := r.listen()
+	for _, c := range []struct{ size, sent, status int }{
+		{maxBody, maxBody, 200},
+		{maxBody + 1, prefetched, 413},
+	} {
+		raw := fmt.Sprintf("POST /api/v1/user/logout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+			r.token("lilei"), c.size, strings.Repeat("x", c.sent))
+		if got := say(t, dial(), raw); got.StatusCode != c.status {
+			t.Errorf("%d bytes: %d", c.size, got.StatusCode)
+		}
+	}
+	raw := fmt.Sprintf("POST /api/v1/user/logout HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", maxBody, strings.Repeat("x", prefetched))
+	if got := say(t, dial(), raw); got.StatusCode != 401 || !got.Close {
+		t.Errorf("a stranger: %d, connection closed %v", got.StatusCode, got.Close)
+	}
+}
+
 // Requests follow each other on a connection: what one leaves unread must never
 // be taken for the next.
 func TestNothingIsLeftForTheNextRequest(t *testing.T) {

@@ -140,14 +140,39 @@ func Text(key string, data any) Reply { return Reply{Key: key, Data: data} }
 func Card(key string, data any) Reply { return Reply{Key: key, Data: data, IsCard: true} }
 
 // Outgoing is a rendered message, ready to go. Exactly one of Text and Card is
-// set. Sending the same Outgoing again must put the same bytes on the wire: that
+// set; Text is at most 2,048 bytes, see Parts. Sending the same Outgoing again must put the same bytes on the wire: that
 // is how WeCom's duplicate check makes a retry safe (document 90236).
 type Outgoing struct {
-	To           string `json:"to"`                      // userid in the directory's spelling
-	Text         string `json:"text,omitempty"`          // at most 2,048 bytes
+	To           string `json:"to"` // userid in the directory's spelling
+	Text         string `json:"text,omitempty"`
 	Card         []byte `json:"card,omitempty"`          // the JSON object WeCom calls template_card
 	ResponseCode string `json:"response_code,omitempty"` // update the card that was pressed instead of sending one
 	Variant      int    `json:"variant,omitempty"`       // tells equal contents apart for WeCom's duplicate check
+}
+
+// maxText is what WeCom shows of a text; it cuts the rest without a word
+// (document 90236).
+const maxText = 2048
+
+// Parts cuts a text that is too long for WeCom into several messages, between
+// lines where it can and never inside a character. Anything else is one part.
+func (o Outgoing) Parts() []Outgoing {
+	parts := []Outgoing{o}
+	for {
+		last := &parts[len(parts)-1]
+		text := last.Text
+		if len(text) <= maxText {
+			return parts
+		}
+		cut := strings.LastIndexByte(text[:maxText+1], '\n')
+		if cut <= 0 {
+			for cut = maxText; text[cut]&0xc0 == 0x80; cut-- { // a byte inside a character
+			}
+		}
+		rest := o
+		last.Text, rest.Text = strings.TrimRight(text[:cut], "\n"), strings.TrimLeft(text[cut:], "\n")
+		parts = append(parts, rest)
+	}
 }
 
 // Receipt is what WeCom answered to a message it took.

@@ -5,16 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"deskbell/bot"
 	"deskbell/store"
 )
-
-// maxText is what WeCom shows of a text; it cuts the rest without a word
-// (document 90236).
-const maxText = 2048
 
 // one deals with one message: the gate, the command, its reply and where the
 // reply goes. An error means that the transaction is of no use any more.
@@ -192,42 +187,23 @@ func (r *Runner) answer(ctx context.Context, tx *store.Tx, it store.Item, p bot.
 	if err != nil {
 		return "", err
 	}
-	parts := pieces(out.Text)
+	parts := out.Parts()
 	if !reply.IsCard && it.Event != bot.Pressed && (p.State != bot.Active || r.promise(it.Key)) {
-		tx.Finish(it, parts[0], false)
-		return parts[0], r.push(ctx, tx, user, parts[1:])
+		tx.Finish(it, parts[0].Text, false)
+		return parts[0].Text, pushAll(ctx, tx, parts[1:])
 	}
 	tx.Finish(it, "", true)
-	if !reply.IsCard {
-		return "", r.push(ctx, tx, user, parts)
+	if reply.IsCard && it.Event == bot.Pressed {
+		parts[0].ResponseCode = it.Card.ResponseCode
 	}
-	if it.Event == bot.Pressed {
-		out.ResponseCode = it.Card.ResponseCode
-	}
-	return "", tx.Push(ctx, out)
+	return "", pushAll(ctx, tx, parts)
 }
 
-func (r *Runner) push(ctx context.Context, tx *store.Tx, user bot.User, parts []string) error {
-	for _, text := range parts {
-		if err := tx.Push(ctx, bot.Outgoing{To: user.ID, Text: text}); err != nil {
+func pushAll(ctx context.Context, tx *store.Tx, parts []bot.Outgoing) error {
+	for _, o := range parts {
+		if err := tx.Push(ctx, o); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// pieces cuts a text into parts WeCom shows whole, between lines where it can and
-// never inside a character.
-func pieces(text string) []string {
-	var parts []string
-	for len(text) > maxText {
-		cut := strings.LastIndexByte(text[:maxText+1], '\n')
-		if cut <= 0 {
-			for cut = maxText; cut > 0 && text[cut]&0xc0 == 0x80; cut-- {
-			}
-		}
-		parts = append(parts, strings.TrimRight(text[:cut], "\n"))
-		text = strings.TrimLeft(text[cut:], "\n")
-	}
-	return append(parts, text)
 }

@@ -91,7 +91,12 @@ func (tx *Tx) Tell(ctx context.Context, userID string, r bot.Reply) error {
 	if err != nil {
 		return fmt.Errorf("tell: %w", err)
 	}
-	return tx.Push(ctx, o)
+	for _, part := range o.Parts() {
+		if err := tx.Push(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // NewTaskID makes the id for a card; a press on that card will be recognised as

@@ -41,6 +41,7 @@ func sampleTexts(word string) map[string]any {
 		"help.one":        m{"Name": "status", "Usage": "/status [online]", "Alias": []string{"状态"}},
 		"welcome":         m{"Name": word, "Commands": commands},
 		"logout":          m{"All": false, "Count": 2},
+		"outbox.dead":     m{"To": word, "CreatedAt": sampleNow, "Tries": 9, "LastError": word},
 		"status.returned": m{"Status": "online"},
 		"whoami":          m{"ID": word, "Name": word, "Departments": []int{1, 3}, "Roles": []string{"admin", "agent"}, "Agent": sampleAgent(word)},
 	}

@@ -2,7 +2,8 @@
 // few web pages, in Chinese and English, embedded and checked when the program
 // starts, so that a broken text stops the program and not a person.
 //
-// Go code elsewhere names a text by key ("status", "error.denied") and hands
+// It knows replies (package bot) and nothing of who sends them. Go code
+// elsewhere names a text by key ("status", "error.denied") and hands
 // over the data for its holes; which reply fits is decided in commands and
 // api, and how it travels in bot/wecom.
 //
@@ -52,14 +53,14 @@ type language struct {
 	words map[string]string // a choice → how this language shows it
 }
 
-// Text renders a reply in words: trimmed, never empty, and at most the 2,048
-// bytes WeCom shows. A language nobody wrote counts as Chinese.
+// Text renders a reply in words: trimmed, never empty, and as long as it is. A
+// language nobody wrote counts as Chinese.
 func (s *Set) Text(lang, key string, data any) (string, error) {
 	var b strings.Builder
 	if err := s.in(lang).text(&b, key, data); err != nil {
 		return "", fmt.Errorf("text %s in %s: %w", key, lang, err)
 	}
-	text := shorten(strings.TrimSpace(b.String()), maxText)
+	text := strings.TrimSpace(b.String())
 	if text == "" {
 		return "", fmt.Errorf("text %s in %s: empty", key, lang)
 	}

@@ -42,7 +42,10 @@ func decodeBase64(dst, src []byte) (int, error) {
 	return n + size, nil
 }
 
-const notBase64 = 1 << 31
+const (
+	base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	notBase64      = 1 << 31
+)
 
 // quad is the 24 bits of four characters, with notBase64 set if one is none.
 func quad(s []byte) uint32 {
@@ -52,12 +55,11 @@ func quad(s []byte) uint32 {
 
 // sextets has each character's six bits, already in place for each position.
 var sextets = func() (t [4][256]uint32) {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	for at := range t {
 		for c := range t[at] {
 			t[at][c] = notBase64
 		}
-		for v, c := range []byte(alphabet) {
+		for v, c := range []byte(base64Alphabet) {
 			t[at][c] = uint32(v) << (18 - 6*at)
 		}
 	}

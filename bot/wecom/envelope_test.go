@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -151,7 +152,7 @@ func TestOpen(t *testing.T) {
 		want        bot.Message
 	}{
 		{"text", envInner(), said("/status busy")},
-		{"line breaks between fields", strings.ReplaceAll(envInner(), "><", ">\r\n\t <"), said("")},
+		{"line breaks between fields", regexp.MustCompile(`</\w+>|^<xml>`).ReplaceAllString(envInner(), "$0\r\n\t "), said("/status busy")},
 		{"Chinese and an emoji", envInner("Content", "<Content><![CDATA[／状态　忙碌 🍜]]></Content>"), said("／状态　忙碌 🍜")},
 		{"fields in the text", envInner("Content", "<Content><![CDATA[</Content><FromUserName>boss</FromUserName>]]></Content>"),
 			said("</Content><FromUserName>boss</FromUserName>")},
@@ -202,9 +203,6 @@ func TestOpen(t *testing.T) {
 					t.Errorf("key %q", o.Key)
 				}
 				tt.want.Key = o.Key
-			}
-			if tt.name == "line breaks between fields" {
-				tt.want.Text = o.Text // the breaks came into it, too
 			}
 			if o.Message != tt.want {
 				t.Errorf("got  %+v\nwant %+v", o.Message, tt.want)

@@ -60,7 +60,7 @@ func (s *Sim) Redeliver(d Delivery) Delivery {
 // returns when the last attempt has ended.
 func (s *Sim) callback(d Delivery) Delivery {
 	started := time.Now()
-	release := s.holdBack()
+	release := s.holdBack(d.User)
 	d = s.copies(d)
 	release()
 	d.Took = time.Since(started)
@@ -91,7 +91,7 @@ func (s *Sim) copies(d Delivery) Delivery {
 
 // holdBack makes every other delivery wait for the one after it, when
 // Faults.Reorder is on. What it returns is called after the delivery.
-func (s *Sim) holdBack() (release func()) {
+func (s *Sim) holdBack(user string) (release func()) {
 	s.mu.Lock()
 	if other := s.held; other != nil {
 		s.held = nil
@@ -105,6 +105,7 @@ func (s *Sim) holdBack() (release func()) {
 	mine := make(chan struct{})
 	s.held = mine
 	s.mu.Unlock()
+	s.note(user, "held", "")
 
 	// Nobody may be coming: a message alone is late, not lost.
 	timer := time.NewTimer(s.conf.Timeout / 2)

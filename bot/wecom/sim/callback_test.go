@@ -124,7 +124,6 @@ func TestDeliveryFaults(t *testing.T) {
 		b.SetFaults(Faults{Reorder: true})
 		var first sync.WaitGroup
 		first.Go(func() { b.Say("lilei", "first") })
-		// The first is held back once its own words are shown and the slot taken.
 		if _, err := b.WaitFor(t.Context(), "lilei", func([]Received) bool { return b.isHolding() }); err != nil {
 			t.Fatal(err)
 		}
@@ -188,10 +187,15 @@ func TestEventsPressesAndClicks(t *testing.T) {
 func TestPassiveRepliesAreHeldAgainstTheRules(t *testing.T) {
 	good := func(in inbound) string { return textReply(in, "fine") }
 	for name, reply := range map[string]func(inbound) string{
-		"not swapped":       func(in inbound) string { in.FromUserName, in.ToUserName = in.ToUserName, in.FromUserName; return good(in) },
-		"another person":    func(in inbound) string { in.FromUserName = "boss"; return good(in) },
-		"not text":          func(in inbound) string { return strings.Replace(good(in), "[text]", "[markdown]", 1) },
-		"no CreateTime":     func(in inbound) string { return strings.Replace(good(in), "<CreateTime>1700000000</CreateTime>", "", 1) },
+		"not swapped": func(in inbound) string {
+			in.FromUserName, in.ToUserName = in.ToUserName, in.FromUserName
+			return good(in)
+		},
+		"another person": func(in inbound) string { in.FromUserName = "boss"; return good(in) },
+		"not text":       func(in inbound) string { return strings.Replace(good(in), "[text]", "[markdown]", 1) },
+		"no CreateTime": func(in inbound) string {
+			return strings.Replace(good(in), "<CreateTime>1700000000</CreateTime>", "", 1)
+		},
 		"repeated element":  func(in inbound) string { return strings.Replace(good(in), "</xml>", "<Content>x</Content></xml>", 1) },
 		"unknown element":   func(in inbound) string { return strings.Replace(good(in), "</xml>", "<MsgId>1</MsgId></xml>", 1) },
 		"something after":   func(in inbound) string { return good(in) + "<xml></xml>" },
