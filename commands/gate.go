@@ -15,12 +15,12 @@ import (
 // reply goes. An error means that the transaction is of no use any more.
 func (r *Runner) one(ctx context.Context, tx *store.Tx, it store.Item, p bot.Person, settled *bot.Error) (landing, error) {
 	began := time.Now()
-	l := landing{key: it.Key, user: it.Person, outcome: "ok"}
+	l := landing{key: it.Key, user: it.Person, cmd: r.label(it), outcome: "ok"}
 	user := r.Store.User(p, it.Lang)
 	mark := tx.Mark()
 	reply, err := bot.Reply{}, error(settled)
 	if settled == nil {
-		reply, err = r.guarded(ctx, tx, it, &user, p.State, &l)
+		reply, err = r.guarded(ctx, tx, it, &user, p.State)
 		if err != nil && (!tx.Reset(mark) || !foreseen(err)) {
 			if store.Transient(err) {
 				return l, err
@@ -57,7 +57,7 @@ var outcomes = map[bot.Kind]string{
 }
 
 // guarded keeps a panic to the command that panicked.
-func (r *Runner) guarded(ctx context.Context, tx *store.Tx, it store.Item, user *bot.User, state bot.State, l *landing) (reply bot.Reply, err error) {
+func (r *Runner) guarded(ctx context.Context, tx *store.Tx, it store.Item, user *bot.User, state bot.State) (reply bot.Reply, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
@@ -70,15 +70,15 @@ func (r *Runner) guarded(ctx context.Context, tx *store.Tx, it store.Item, user 
 		return bot.Reply{}, bot.Explain(fmt.Errorf("given up: the process ended during each of %d tries", it.Attempts))
 	}
 	bot.Failpoint("before-effect")
-	reply, err = r.gate(ctx, tx, it, user, state, l)
+	reply, err = r.gate(ctx, tx, it, user, state)
 	bot.Failpoint("after-effect")
 	return reply, err
 }
 
 // gate asks, in this order: who is this, is it a command, may they run it, not
 // too often, and do the words fit. Only then does the command run.
-func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bot.User, state bot.State, l *landing) (bot.Reply, error) {
-	if l.cmd = string(it.Event); it.Event == bot.Unsubscribed {
+func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bot.User, state bot.State) (bot.Reply, error) {
+	if it.Event == bot.Unsubscribed {
 		return bot.Reply{}, r.leaver(ctx, tx, it)
 	}
 	if state != bot.Active {
@@ -99,18 +99,10 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 	if err != nil || len(line) == 0 {
 		return bot.Text("hint.noslash", nil), nil
 	}
-	c := r.table.words[line[0]]
+	c, args := r.table.command(line)
 	if c == nil {
-		l.cmd = "unknown"
 		return bot.Reply{}, unknown(line[0], r.table.visible(user.Level))
 	}
-	args := line[1:]
-	if len(args) > 0 {
-		if sub := c.sub(args[0]); sub != nil {
-			c, args = sub, args[1:]
-		}
-	}
-	l.cmd = c.grammar.command
 	if user.Level < c.Level {
 		return bot.Reply{}, bot.Fail(bot.Denied, "error.denied", nil, nil)
 	}
@@ -123,8 +115,26 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 	}
 	req := Request{Message: it.Message, User: *user, args: parsed, table: r.table}
 	reply, err := c.Run(ctx, tx, &req)
-	user.Lang = req.User.Lang // /lang speaks the new language at once
+	if err == nil {
+		user.Lang = req.User.Lang // /lang speaks the new language at once
+	}
 	return reply, err
+}
+
+// label names what a message asks for, in few words that are all ours: logs and
+// counters must not fill up with what people make up.
+func (r *Runner) label(it store.Item) string {
+	if it.Text == "" {
+		return string(it.Event)
+	}
+	line, err := words(it.Text)
+	if err != nil || len(line) == 0 {
+		return "talk"
+	}
+	if c, _ := r.table.command(line); c != nil {
+		return c.grammar.command
+	}
+	return "unknown"
 }
 
 // refusal answers a person who is not an active member. Events they cause by

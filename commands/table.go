@@ -55,7 +55,18 @@ func (t *table) visible(l bot.Level) []*Command {
 	return list
 }
 
-// sub finds a subcommand.
+// command finds the command, or subcommand, that a line begins with, and what
+// follows it.
+func (t *table) command(line []string) (*Command, []string) {
+	c, args := t.words[line[0]], line[1:]
+	if c != nil && len(args) > 0 {
+		if sub := c.sub(args[0]); sub != nil {
+			return sub, args[1:]
+		}
+	}
+	return c, args
+}
+
 func (c *Command) sub(word string) *Command {
 	for i := range c.Sub {
 		if fold(word) == c.Sub[i].Name {

@@ -19,23 +19,14 @@ type activity struct {
 // long while Waiting is held up by the database, not by the code using it.
 func (a *activity) Waiting() bool { return a.busy.Load() > 0 }
 
-type activityKey struct{}
-
-// activityHook keeps the activity of the transaction a statement belongs to.
-type activityHook struct{}
-
-func (activityHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
-	if a, ok := ctx.Value(activityKey{}).(*activity); ok {
-		a.busy.Add(1)
-		if !a.wrote.Load() && e.Operation() != "SELECT" {
-			a.wrote.Store(true)
-		}
+// BeforeQuery implements bun.QueryHook.
+func (a *activity) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	a.busy.Add(1)
+	if !a.wrote.Load() && e.Operation() != "SELECT" {
+		a.wrote.Store(true)
 	}
 	return ctx
 }
 
-func (activityHook) AfterQuery(ctx context.Context, _ *bun.QueryEvent) {
-	if a, ok := ctx.Value(activityKey{}).(*activity); ok {
-		a.busy.Add(-1)
-	}
-}
+// AfterQuery implements bun.QueryHook.
+func (a *activity) AfterQuery(context.Context, *bun.QueryEvent) { a.busy.Add(-1) }

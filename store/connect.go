@@ -93,11 +93,10 @@ func (s *Store) openPostgres(url string) error {
 }
 
 func (s *Store) bun(db *sql.DB, pg bool) *bun.DB {
-	b := bun.NewDB(db, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
 	if pg {
-		b = bun.NewDB(db, pgdialect.New(), bun.WithDiscardUnknownColumns())
+		return bun.NewDB(db, pgdialect.New(), bun.WithDiscardUnknownColumns())
 	}
-	return b.WithQueryHook(activityHook{})
+	return bun.NewDB(db, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
 }
 
 // lockFile makes sure one process at a time owns a SQLite store. The kernel

@@ -157,8 +157,7 @@ func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
-	ctx = context.WithValue(ctx, activityKey{}, &tx.activity)
-	db, err := s.db.BeginTx(ctx, &sql.TxOptions{})
+	db, err := s.db.WithQueryHook(&tx.activity).BeginTx(ctx, &sql.TxOptions{})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -37,7 +37,7 @@ func (a *App) Open(query, body []byte, now time.Time) (o Opened, err error) {
 	case err != nil:
 		return Opened{}, refuse("body")
 	}
-	keys, r, plain, err := a.unlock(q, outer.fields[fieldEncrypt], now)
+	keys, r, plain, err := a.unlock(&q, outer.fields[fieldEncrypt], now)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -59,7 +59,7 @@ func (a *App) Echo(query []byte, now time.Time) ([]byte, error) {
 	if !ok {
 		return nil, refuse("query")
 	}
-	keys, r, plain, err := a.unlock(q, q.echo, now)
+	keys, r, plain, err := a.unlock(&q, q.echo, now)
 	if err != nil {
 		return nil, err
 	}
@@ -70,17 +70,20 @@ func (a *App) Echo(query []byte, now time.Time) ([]byte, error) {
 // unlock goes from ciphertext to plaintext: the signature first, always, and
 // nothing that is not signed is looked at any further. The plaintext is in the
 // room, which the caller leaves.
-func (a *App) unlock(q query, encrypt []byte, now time.Time) (k *Keys, r *room, plain []byte, err error) {
-	trusted := a.signer(q, encrypt)
+func (a *App) unlock(q *query, encrypt []byte, now time.Time) (k *Keys, r *room, plain []byte, err error) {
+	trusted, r := a.signer(q, encrypt)
 	if trusted == nil {
 		return nil, nil, nil, refuse("signature")
 	}
 	// In whole seconds, as durations overflow within the ten digits' reach.
 	if off := now.Unix() - q.sent; off > a.window || off < -a.window {
+		trusted[0].leave(r)
 		return nil, nil, nil, refuse("clock")
 	}
-	for _, k = range trusted {
-		r = k.enter()
+	for i, k := range trusted {
+		if i > 0 {
+			r = k.enter()
+		}
 		if plain, err = k.decrypt(r, encrypt); err == nil {
 			return k, r, plain, nil
 		}
@@ -89,13 +92,15 @@ func (a *App) unlock(q query, encrypt []byte, now time.Time) (k *Keys, r *room, 
 	return nil, nil, nil, refuse(err.Error())
 }
 
-// signer finds whose token made the signature.
-func (a *App) signer(q query, encrypt []byte) trust {
+// signer finds whose token made the signature, and enters the first one's room.
+func (a *App) signer(q *query, encrypt []byte) (trust, *room) {
 	for _, t := range a.tokens {
-		sum := t[0].Sign(q.timestamp, q.nonce, encrypt)
+		r := t[0].enter()
+		sum := t[0].sign(r, q.timestamp, q.nonce, encrypt)
 		if subtle.ConstantTimeCompare(sum[:], q.signature[:]) == 1 {
-			return t
+			return t, r
 		}
+		t[0].leave(r)
 	}
-	return nil
+	return nil, nil
 }

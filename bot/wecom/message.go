@@ -36,7 +36,8 @@ func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 			return refuse("time")
 		}
 	}
-	kind, err := kindOf(&in)
+	hasID := isMsgID(f[fieldMsgID])
+	kind, err := kindOf(&in, hasID)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 		kind = bot.Other
 	}
 	b := r.joined[:0]
-	if member && isMsgID(f[fieldMsgID]) {
+	if member && hasID {
 		b = a.appendMessageKey(b, f[fieldFromUserName], f[fieldMsgID])
 	} else {
 		b = appendEventKey(b, doc)
@@ -63,14 +64,14 @@ func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 
 // kindOf says what the document reports, and refuses a message that cannot be
 // told from a repetition of itself.
-func kindOf(in *scanner) (bot.Event, error) {
+func kindOf(in *scanner, hasID bool) (bot.Event, error) {
 	f := &in.fields
 	if len(f[fieldMsgType]) == 0 {
 		return "", refuse("kind")
 	}
 	switch string(f[fieldMsgType]) {
 	case "text":
-		if !isMsgID(f[fieldMsgID]) {
+		if !hasID {
 			return "", refuse("msgid")
 		}
 		return bot.Said, nil
@@ -93,10 +94,20 @@ func eventNamed(name []byte) bot.Event {
 // isMember reports whether a sender can be a person of this corporation: not
 // WeCom itself, not somebody of a linked one.
 func isMember(sender []byte) bool {
-	return len(sender) <= 64 && bot.ValidUserID(string(sender)) && !bytes.EqualFold(sender, []byte("sys"))
+	isWeCom := len(sender) == len("sys") && bytes.EqualFold(sender, []byte("sys"))
+	return len(sender) <= 64 && bot.ValidUserID(string(sender)) && !isWeCom
 }
 
-func isMsgID(s []byte) bool { return len(s) > 0 && len(s) <= 20 && allDigits(s) }
+// isMsgID takes the digits of 64 bits. They stay text: a number would lose some
+// on the way through JSON.
+func isMsgID(s []byte) bool {
+	for _, c := range s {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 20
+}
 
 // appendMessageKey says which message this is. MsgIds have been seen to repeat
 // between senders, so the sender is part of it; neither a userid nor a MsgId can

@@ -55,13 +55,14 @@ func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
 		seen[at] = true
 	}
 	q.signature, ok = signature(signed)
-	ok = ok && isTimestamp(q.timestamp) && isNonce(q.nonce)
+	var isNumber bool
+	q.sent, isNumber = number(q.timestamp)
+	ok = ok && isNumber && len(q.timestamp) == 10 && isNonce(q.nonce)
 	if withEcho {
 		// A proxy may have turned a bare plus into a space, which base64 never has.
 		q.echo = bytes.ReplaceAll(q.echo, []byte(" "), []byte("+"))
 		ok = ok && len(q.echo) > 0
 	}
-	q.sent, _ = number(q.timestamp)
 	return q, ok
 }
 
@@ -121,8 +122,6 @@ var lowerHex = func() (t [256]byte) {
 	return t
 }()
 
-func isTimestamp(s []byte) bool { return len(s) == 10 && allDigits(s) }
-
 func isNonce(s []byte) bool {
 	for _, c := range s {
 		if c < ' ' || c > '~' {
@@ -130,15 +129,6 @@ func isNonce(s []byte) bool {
 		}
 	}
 	return len(s) >= 1 && len(s) <= maxNonce
-}
-
-func allDigits(s []byte) bool {
-	for _, c := range s {
-		if !isDigit(c) {
-			return false
-		}
-	}
-	return true
 }
 
 // number reads up to 18 digits, so it cannot overflow.

@@ -226,8 +226,10 @@ const (
 func (s *scanner) next() token {
 	doc, i := s.doc, s.at
 	switch {
-	case i+1 >= len(doc) || doc[i] != '<':
+	case i == len(doc) || doc[i] != '<':
 		return text
+	case i+1 == len(doc):
+		return opening
 	case doc[i+1] == '/':
 		return closing
 	case doc[i+1] == '!':

@@ -78,8 +78,10 @@ func corpusInner(a *App) (cases []envCase) {
 	add("an attribute", envInner("Content", `<Content a="1">x</Content>`))
 	add("an attribute on the root", strings.Replace(good, "<xml>", `<xml a="1">`, 1))
 	// Not XML.
-	for i := 1; i < len(good); i += 9 {
-		add(fmt.Sprintf("cut at %d", i), good[:i])
+	for _, doc := range []string{good, with("<a>x<b>&amp;<![CDATA[y]]></b></a>")} {
+		for i := range doc {
+			add(fmt.Sprintf("cut at %d", i), doc[:i])
+		}
 	}
 	for _, s := range []string{"", " ", "hello", "{}", "<xml>", "<xml></xml", "<xml></xm>", "<a></a>", "<XML></XML>", "<x:xml></x:xml>", "<xml/>", "<", "<>", "</>", "</xml>", "<xml><></></xml>",
 		"<xml><a></b></xml>", "<xml><a></xml></a>", "<xml><1>x</1></xml>", "<xml><a><![CDATA[x]]</a></xml>", "<xml><a><![cdata[x]]></a></xml>"} {

@@ -27,7 +27,7 @@ type Delivery struct {
 	Took     time.Duration `json:"took_ns"`         // from the first attempt to the last answer
 	Error    string        `json:"error,omitempty"` // why nothing was sent
 
-	inner []byte
+	inner string
 	kind  string // text, or the event's name
 	shown bool   // the person has seen the reply
 }
@@ -185,8 +185,8 @@ func (s *Sim) target() string {
 const maxReply = 1 << 20
 
 // post encrypts, signs and sends one message.
-func (s *Sim) post(target string, inner []byte) (status int, body []byte, err error) {
-	sealed := s.keys.Encrypt(nil, inner)
+func (s *Sim) post(target, inner string) (status int, body []byte, err error) {
+	sealed := s.keys.Encrypt(nil, []byte(inner))
 	query := s.sign(sealed)
 	outer := fmt.Sprintf("<xml><ToUserName><![CDATA[%s]]></ToUserName><AgentID><![CDATA[%d]]></AgentID><Encrypt><![CDATA[%s]]></Encrypt></xml>",
 		s.conf.CorpID, s.conf.AgentID, sealed)

@@ -80,7 +80,7 @@ func (s *Sim) cardOf(user, taskID string) (card *Card, msgID string) {
 
 // Post delivers any inner XML, properly encrypted: what only a test would send.
 func (s *Sim) Post(from, inner string) Delivery {
-	return s.callback(Delivery{User: from, kind: "raw", inner: []byte(inner)})
+	return s.callback(Delivery{User: from, kind: "raw", inner: inner})
 }
 
 func (s *Sim) event(from, name string, fields ...string) Delivery {
@@ -98,7 +98,7 @@ func (s *Sim) own(from, kind, text string) {
 }
 
 // inner makes the XML of a message or event, in the order WeCom writes it.
-func (s *Sim) inner(from, msgType string, fields ...string) []byte {
+func (s *Sim) inner(from, msgType string, fields ...string) string {
 	s.mu.Lock()
 	if m := s.people[canonical(from)]; m != nil {
 		from = m.ID // WeCom writes the directory's spelling
@@ -112,7 +112,7 @@ func (s *Sim) inner(from, msgType string, fields ...string) []byte {
 		b.WriteString(f)
 	}
 	fmt.Fprintf(&b, "<AgentID>%d</AgentID></xml>", s.conf.AgentID)
-	return []byte(b.String())
+	return b.String()
 }
 
 func selectedItems(chosen []Selection) string {

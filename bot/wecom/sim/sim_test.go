@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
@@ -73,6 +74,13 @@ func (b *bench) clock() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.now
+}
+
+// within bounds what waits for something that may never come.
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 func (b *bench) pass(d time.Duration) {
@@ -152,8 +160,8 @@ func seal(keys *wecom.Keys, inner string) string {
 
 // textReply is the inner XML of a passive reply to in.
 func textReply(in inbound, text string) string {
-	return fmt.Sprintf("<xml><ToUserName><![CDATA[%s]]></ToUserName><FromUserName><![CDATA[%s]]></FromUserName><CreateTime>1700000000</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[%s]]></Content></xml>",
-		in.FromUserName, in.ToUserName, text)
+	return "<xml>" + tag("ToUserName", in.FromUserName) + tag("FromUserName", in.ToUserName) +
+		"<CreateTime>1700000000</CreateTime>" + tag("MsgType", "text") + tag("Content", text) + "</xml>"
 }
 
 // get calls an API with GET and pairs of query parameters.

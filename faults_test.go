@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"deskbell/bot/wecom/sim"
+	"deskbell/store/storetest"
+)
+
+// The tests in faults_*_test.go hold the product to its promises from outside:
+// the real binary in processes of their own, which are killed, starved and
+// raced, and WeCom on the other side of a socket.
+
+// patience bounds whatever a test waits for and is not measuring.
+const patience = time.Minute
+
+var binary struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binary.dir != "" {
+		_ = os.RemoveAll(binary.dir)
+	}
+	os.Exit(code)
+}
+
+// program builds the product, once for all tests, so that it can be told to die
+// at a failpoint.
+func builtProgram(t testing.TB) string {
+	t.Helper()
+	binary.once.Do(func() {
+		if binary.dir, binary.err = os.MkdirTemp("", "deskbell-test-"); binary.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", binary.dir, ".").CombinedOutput()
+		if err != nil {
+			binary.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if binary.err != nil {
+		t.Fatal(binary.err)
+	}
+	return filepath.Join(binary.dir, "deskbell")
+}
+
+// rig is a corporation, a store, and the configuration of the instances that
+// join the two.
+type rig struct {
+	testing.TB
+	*sim.Sim
+	store  string // URL
+	config string // file
+}
+
+// newRig makes a rig of n agents, agent0 and so on, without limits on how much
+// they may say.
+func newRig(t testing.TB, storeURL string, n int, c sim.Config) *rig {
+	t.Helper()
+	for i := range n {
+		c.People = append(c.People, sim.Person{ID: agent(i), Name: agent(i), Departments: []int{2}})
+	}
+	c.Departments = []sim.Department{{ID: 1, Name: "Corp"}, {ID: 2, Name: "Desk", Parent: 1}}
+	box, err := sim.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { box.Close() })
+	r := &rig{TB: t, Sim: box, store: storeURL, config: filepath.Join(t.TempDir(), "config.toml")}
+	r.configure(storeURL)
+	return r
+}
+
+func agent(i int) string { return fmt.Sprintf("agent%d", i) }
+
+func (r *rig) configure(storeURL string) {
+	c := r.Config()
+	text := fmt.Sprintf(`
+[server]
+public_url = "http://127.0.0.1:8080"
+[wecom]
+corp_id = %q
+agent_id = %d
+secret = %q
+token = %q
+encoding_aes_key = %q
+api_base = %q
+[store]
+url = %q
+[security]
+encryption_key = "Zm91ciBzY29yZSBhbmQgc2V2ZW4geWVhcnMgYWdvIG8="
+[roles]
+agent = ["department:2"]
+[limits]
+commands_per_person = "off"
+links_per_person = "off"
+pushes_per_person = "off"
+[log]
+level = "warn"
+format = "text"
+`, c.CorpID, c.AgentID, c.Secret, c.Token, c.EncodingAESKey, r.URL(), storeURL)
+	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// instance is a process that serves.
+type instance struct {
+	url   string
+	cmd   *exec.Cmd
+	log   bytes.Buffer  // what it wrote to stderr; read it after ended
+	ended chan struct{} // closed when the process is gone
+}
+
+// start starts an instance and returns when it serves.
+func (r *rig) start(environ ...string) *instance {
+	r.Helper()
+	i, err := r.launch(environ...)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return i
+}
+
+// launch is start, for instances that may not live to serve.
+func (r *rig) launch(environ ...string) (*instance, error) {
+	i := &instance{ended: make(chan struct{})}
+	i.cmd = exec.Command(builtProgram(r), "serve", "--config", r.config, "--listen", "127.0.0.1:0")
+	i.cmd.Env = append([]string{"HOME=" + os.TempDir()}, environ...)
+	i.cmd.Stderr = &i.log
+	out, err := i.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := i.cmd.Start(); err != nil {
+		return nil, err
+	}
+	r.Cleanup(i.kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	go func() {
+		_ = i.cmd.Wait()
+		close(i.ended)
+	}()
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		i.kill()
+		return i, fmt.Errorf("deskbell serve: %v, %w, said %q, logged %s", i.cmd.ProcessState, err, line, &i.log)
+	}
+	i.url = url + "/callbacks/wecom"
+	return i, nil
+}
+
+// kill ends the process the hard way. There is nothing left of it afterwards.
+func (i *instance) kill() {
+	_ = i.cmd.Process.Kill()
+	<-i.ended
+}
+
+// stop ends the process the way an operator does, and tells whether it was
+// content.
+func (i *instance) stop() error {
+	if err := i.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	<-i.ended
+	if i.cmd.ProcessState.ExitCode() != exitOK {
+		return fmt.Errorf("%v: %s", i.cmd.ProcessState, &i.log)
+	}
+	return nil
+}
+
+// within bounds a wait for something that may never come.
+func (r *rig) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	r.Cleanup(cancel)
+	return ctx
+}
+
+// effects counts what the commands of each person did, by what the audit trail
+// says of it.
+func (r *rig) effects() map[string]int {
+	r.Helper()
+	rows, err := storetest.Open(r, r.store).Query("SELECT actor || ' ' || action || ' ' || detail, count(*) FROM audit GROUP BY 1")
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer rows.Close()
+	all := map[string]int{}
+	for rows.Next() {
+		var what string
+		var n int
+		if err := rows.Scan(&what, &n); err != nil {
+			r.Fatal(err)
+		}
+		all[what] = n
+	}
+	if err := rows.Err(); err != nil {
+		r.Fatal(err)
+	}
+	return all
+}
+
+// count is the answer to a query for one number.
+func (r *rig) count(query string) (n int) {
+	r.Helper()
+	if err := storetest.Open(r, r.store).QueryRow(query).Scan(&n); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		r.Fatal(err)
+	}
+	return n
+}
+
+// cards counts the cards a person was sent.
+func cards(inbox []sim.Received) (n int) {
+	for _, m := range inbox {
+		if m.Via == sim.Push && m.Card != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// clean ends a test: WeCom has nothing to complain about, and no message waits.
+func (r *rig) clean() {
+	r.Helper()
+	for _, p := range r.Problems() {
+		r.Error("WeCom: " + p)
+	}
+	if n := r.count("SELECT count(*) FROM inbox WHERE done_at IS NULL"); n > 0 {
+		r.Errorf("%d messages were left undone", n)
+	}
+	if n := r.count("SELECT count(*) FROM outbox WHERE state <> 'sent'"); n > 0 {
+		r.Errorf("%d pushes were left undelivered", n)
+	}
+}
