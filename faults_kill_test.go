@@ -23,7 +23,7 @@ const (
 func TestKills(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, url string) {
 		r := newRig(t, url, killPeople, sim.Config{RetryAfter: 20 * time.Millisecond})
-		r.SetFaults(sim.Faults{LostAcks: killCalls / 10})
+		r.box.SetFaults(sim.Faults{LostAcks: killCalls / 10})
 		began := time.Now()
 		var again atomic.Int64 // deliveries that WeCom had to repeat
 		said := make(chan struct{})
@@ -34,7 +34,7 @@ func TestKills(t *testing.T) {
 		kills := 0
 		for done := false; !done; {
 			i := r.start()
-			r.SetCallback(i.url)
+			r.box.SetCallback(i.url)
 			select {
 			case <-said:
 				done = true
@@ -73,12 +73,12 @@ func (r *rig) sayAll(again *atomic.Int64) {
 		senders.Go(func() {
 			for n := range next {
 				person, text, _ := wish(n)
-				d := r.Say(person, text)
+				d := r.box.Say(person, text)
 				if d.Attempts > 1 {
 					again.Add(1)
 				}
 				for !d.OK() {
-					d = r.Redeliver(d)
+					d = r.box.Redeliver(d)
 				}
 			}
 		})
@@ -98,12 +98,13 @@ func (r *rig) answered(i *instance) {
 	ctx := r.within(patience)
 	for n := range killPeople {
 		want := killCalls / killPeople
-		inbox, err := r.WaitFor(ctx, agent(n), func(inbox []sim.Received) bool { return cards(inbox) >= want })
+		inbox, err := r.box.WaitFor(ctx, agent(n), func(inbox []sim.Received) bool { return cards(inbox) >= want })
 		if err != nil || len(inbox) != want {
 			i.kill()
 			r.Fatalf("%s sees %d messages, %d of them cards: %v\n%s", agent(n), len(inbox), cards(inbox), err, &i.log)
 		}
 	}
+	r.settled()
 }
 
 // tally compares what was said with what happened.

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program builds the product, once for all tests, so that it can be told to die
+// builtProgram builds the product, once for all tests, so that it can be told to die
 // at a failpoint.
 func builtProgram(t testing.TB) string {
 	t.Helper()
@@ -64,7 +64,7 @@ func builtProgram(t testing.TB) string {
 // join the two.
 type rig struct {
 	testing.TB
-	*sim.Sim
+	box    *sim.Sim
 	store  string // URL
 	config string // file
 }
@@ -82,7 +82,7 @@ func newRig(t testing.TB, storeURL string, n int, c sim.Config) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { box.Close() })
-	r := &rig{TB: t, Sim: box, store: storeURL, config: filepath.Join(t.TempDir(), "config.toml")}
+	r := &rig{TB: t, box: box, store: storeURL, config: filepath.Join(t.TempDir(), "config.toml")}
 	r.configure(storeURL)
 	return r
 }
@@ -90,7 +90,7 @@ func newRig(t testing.TB, storeURL string, n int, c sim.Config) *rig {
 func agent(i int) string { return fmt.Sprintf("agent%d", i) }
 
 func (r *rig) configure(storeURL string) {
-	c := r.Config()
+	c := r.box.Config()
 	text := fmt.Sprintf(`
 [server]
 public_url = "http://127.0.0.1:8080"
@@ -114,7 +114,7 @@ pushes_per_person = "off"
 [log]
 level = "warn"
 format = "text"
-`, c.CorpID, c.AgentID, c.Secret, c.Token, c.EncodingAESKey, r.URL(), storeURL)
+`, c.CorpID, c.AgentID, c.Secret, c.Token, c.EncodingAESKey, r.box.URL(), storeURL)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		r.Fatal(err)
 	}
@@ -225,6 +225,25 @@ func (r *rig) count(query string) (n int) {
 	return n
 }
 
+// settled waits until every message is done and every push recorded as sent.
+// What a process writes gives no event outside it, so this asks again.
+func (r *rig) settled() {
+	r.Helper()
+	db := storetest.Open(r, r.store)
+	ctx := r.within(patience)
+	for left := 1; left > 0; {
+		err := db.QueryRow("SELECT (SELECT count(*) FROM inbox WHERE done_at IS NULL) + (SELECT count(*) FROM outbox WHERE state <> 'sent')").Scan(&left)
+		if err != nil {
+			r.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+			r.Fatalf("%d messages and pushes are left", left)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // cards counts the cards a person was sent.
 func cards(inbox []sim.Received) (n int) {
 	for _, m := range inbox {
@@ -238,7 +257,7 @@ func cards(inbox []sim.Received) (n int) {
 // clean ends a test: WeCom has nothing to complain about, and no message waits.
 func (r *rig) clean() {
 	r.Helper()
-	for _, p := range r.Problems() {
+	for _, p := range r.box.Problems() {
 		r.Error("WeCom: " + p)
 	}
 	if n := r.count("SELECT count(*) FROM inbox WHERE done_at IS NULL"); n > 0 {

@@ -62,6 +62,7 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (g *gateway, 
 	}
 	if g.store, err = store.Open(ctx, store.Options{
 		URL: cfg.Store.URL.Reveal(), Keys: cfg.EncryptionKeys(), PublicURL: cfg.Server.PublicURL,
+		AgentURL: cfg.Desk.AgentURL, AdminURL: cfg.Desk.AdminURL,
 		TokenTTL: cfg.Tokens.TTL, LinkTTL: cfg.Tokens.LinkTTL, Direct: cfg.Tokens.LinkMode == "direct",
 		MaxLoad: cfg.Desk.MaxLoad, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: set.Render, Log: log,
 	}); err != nil {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +22,11 @@ const (
 	// not deliver it twice: 4 h at most (document 90236). Trying longer than that
 	// could show a message twice, so it is also when a push is given up.
 	duplicateCheck = 4 * time.Hour
-	// sendLease is how long a push is left to whoever started sending it. It is
-	// above the time a send can take, and is the delay after a crash in between.
-	sendLease = 20 * time.Second
+	// sendLease is how long a push is left to whoever is sending it and has not
+	// said since that it still is: the delay after a crash in between.
+	sendLease = 5 * time.Second
+	// sendWithin bounds one try to send, a new access token included.
+	sendWithin = 18 * time.Second
 	// hourly is under the 1,000 messages an hour to one member above which WeCom
 	// drops silently (document 90312).
 	hourly = 900
@@ -55,34 +59,48 @@ func (o *Outbox) Run(ctx context.Context) {
 	last := context.WithoutCancel(ctx) // what was begun is finished
 	tick := time.NewTicker(cmp.Or(o.Poll, time.Second))
 	defer tick.Stop()
-	for flying := 0; ctx.Err() == nil || flying > 0; {
-		full := true // as far as we know, more is due
+	flying := map[int64]bool{}
+	for ctx.Err() == nil || len(flying) > 0 {
+		more, stop := o.Store.pushed, ctx.Done()
 		if ctx.Err() == nil {
-			room := sendAtOnce - flying
+			room := sendAtOnce - len(flying)
 			parcels, err := o.Store.claim(ctx, room)
 			if err != nil && ctx.Err() == nil {
 				o.Store.Log.Warn("outbox: cannot look for pushes", "err", err)
 			}
 			for _, p := range parcels {
-				flying++
+				flying[p.ID] = true
 				go func() {
 					o.send(last, p)
 					settled <- p
 				}()
 			}
-			full = len(parcels) == room
-		}
-		if full && flying > 0 {
-			flying -= o.settle(last, <-settled, settled)
-			continue
+			if len(parcels) == room { // all hands are full
+				more = nil
+			}
+		} else {
+			more, stop = nil, nil
 		}
 		select {
 		case p := <-settled:
-			flying -= o.settle(last, p, settled)
-		case <-o.Store.pushed:
+			o.settle(last, p, settled, flying)
+		case <-more:
 		case <-tick.C:
-		case <-ctx.Done():
+			o.renew(last, flying)
+		case <-stop:
 		}
+	}
+}
+
+// renew keeps the leases on what is being sent.
+func (o *Outbox) renew(ctx context.Context, flying map[int64]bool) {
+	if len(flying) == 0 {
+		return
+	}
+	_, err := o.Store.db.NewUpdate().Model((*outboxRow)(nil)).Set("leased_to = ?", o.Store.Now().UTC().Add(sendLease)).
+		Where("id IN (?)", bun.List(slices.Collect(maps.Keys(flying)))).Where("state = ?", Pending).Exec(ctx)
+	if err != nil {
+		o.Store.Log.Warn("outbox: cannot keep what is being sent; it may be sent twice, which WeCom recognises", "err", err)
 	}
 }
 
@@ -95,7 +113,7 @@ func (o *Outbox) send(ctx context.Context, p *parcel) {
 	if p.err != nil { // it could not even be unsealed
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendLease-2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
 	bot.Failpoint("before-send")
 	_, p.err = o.Sender.Send(ctx, p.out)
@@ -181,10 +199,9 @@ func (tx *Tx) paced(ctx context.Context, row outboxRow) (time.Time, error) {
 }
 
 // settle records what came of first and of every other send that has ended
-// meanwhile, and returns how many that were. A record that fails is harmless:
-// the lease runs out and the identical message is sent again, which WeCom
-// recognises.
-func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel) int {
+// meanwhile. A record that fails is harmless: the lease runs out and the
+// identical message is sent again, which WeCom recognises.
+func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel, flying map[int64]bool) {
 	batch := []*parcel{first}
 	for range cap(more) {
 		select {
@@ -214,9 +231,9 @@ func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel)
 		o.Store.Log.Warn("outbox: cannot record deliveries", "n", len(batch), "err", err)
 	}
 	for _, p := range batch {
+		delete(flying, p.ID)
 		o.count(p)
 	}
-	return len(batch)
 }
 
 // failed puts a push off, or gives it up when trying again cannot help.
@@ -227,9 +244,12 @@ func (o *Outbox) failed(ctx context.Context, tx *Tx, p *parcel) error {
 	if dead {
 		state = Dead
 	}
-	_, err := tx.db.NewUpdate().Model(&p.outboxRow).Set("state = ?", state).Set("due_at = ?", next).Set("leased_to = NULL").
-		Set("last_error = ?", clip(p.err.Error(), 300)).WherePK().Exec(ctx)
+	res, err := tx.db.NewUpdate().Model(&p.outboxRow).Set("state = ?", state).Set("due_at = ?", next).Set("leased_to = NULL").
+		Set("last_error = ?", clip(p.err.Error(), 300)).WherePK().Where("state = ?", Pending).Exec(ctx)
 	if err != nil || !dead {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 { // somebody else got it through meanwhile
 		return err
 	}
 	p.State = Dead

@@ -138,5 +138,17 @@ func (tx *Tx) NewLink(ctx context.Context, u bot.User, p string) (Link, error) {
 	if strings.Contains(p, "?") {
 		sep = "&"
 	}
-	return Link{URL: strings.TrimSuffix(tx.s.PublicURL, "/") + p + sep + tokenParam + "=" + token, Expires: row.ExpiresAt}, nil
+	return Link{URL: tx.s.base(p) + p + sep + tokenParam + "=" + token, Expires: row.ExpiresAt}, nil
+}
+
+// base is where a path is served: here, or by an external helpdesk.
+func (s *Store) base(p string) string {
+	base := s.PublicURL
+	switch {
+	case strings.HasPrefix(p, "/agent/") && s.AgentURL != "":
+		base = s.AgentURL
+	case strings.HasPrefix(p, "/admin/") && s.AdminURL != "":
+		base = s.AdminURL
+	}
+	return strings.TrimSuffix(base, "/")
 }

@@ -41,6 +41,8 @@ type Options struct {
 	URL       string        // sqlite:PATH, sqlite::memory: or postgres://…
 	Keys      [][]byte      // 32 bytes each; the first seals and hashes, the others still open
 	PublicURL string        // origin that links point to
+	AgentURL  string        // where links under /agent/ point instead, "" for PublicURL
+	AdminURL  string        // the same for /admin/
 	TokenTTL  time.Duration // access tokens; default 8 h
 	LinkTTL   time.Duration // the token in a chat link; default 10 min
 	Direct    bool          // links carry a limited access token instead of a one-time link token

@@ -20,10 +20,11 @@ type Config struct {
 
 // App opens what WeCom sends to one app and seals the answers.
 type App struct {
-	corpID string
-	appID  string
-	window int64   // seconds
-	tokens []trust // current first
+	corpID    string
+	appID     string
+	keyPrefix string  // of the key of every message
+	window    int64   // seconds
+	tokens    []trust // current first
 }
 
 // trust is one token and the keys a callback signed with it may be encrypted
@@ -43,6 +44,7 @@ func NewApp(c Config) (*App, error) {
 		c.Window = 5 * time.Minute
 	}
 	a := &App{corpID: c.CorpID, appID: strconv.Itoa(c.AgentID), window: int64(c.Window / time.Second)}
+	a.keyPrefix = "m:" + a.corpID + ":" + a.appID + ":"
 	for i, token := range []string{c.Token, c.PreviousToken} {
 		if i > 0 && token == "" {
 			continue

@@ -109,18 +109,17 @@ func isMsgID(s []byte) bool {
 	return len(s) > 0 && len(s) <= 20
 }
 
-// appendMessageKey says which message this is. MsgIds have been seen to repeat
-// between senders, so the sender is part of it; neither a userid nor a MsgId can
-// hold a colon.
+// appendMessageKey says which message this is: "m:corp:app:sender:MsgId". MsgIds
+// have been seen to repeat between senders, so the sender is part of it; neither a
+// userid nor a MsgId can hold a colon.
 func (a *App) appendMessageKey(b, sender, msgID []byte) []byte {
-	b = append(append(b, "m:"...), a.corpID...)
-	b = append(append(b, ':'), a.appID...)
-	b = append(b, ':')
-	for _, c := range sender { // bot.Canonical, without a string
+	b = append(b, a.keyPrefix...)
+	canonical := len(b)
+	b = append(b, sender...)
+	for i, c := range b[canonical:] { // as bot.Canonical does, without a string
 		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
+			b[canonical+i] = c + 'a' - 'A'
 		}
-		b = append(b, c)
 	}
 	return append(append(b, ':'), msgID...)
 }

@@ -26,7 +26,7 @@ func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
 	escaped := bytes.IndexByte(raw, '%') >= 0 || bytes.IndexByte(raw, '+') >= 0
 	for len(raw) > 0 {
 		var pair []byte
-		pair, raw = cut(raw, '&')
+		pair, raw, _ = bytes.Cut(raw, []byte("&"))
 		name, value := cut(pair, '=')
 		if escaped {
 			var nameOK, valueOK bool
@@ -66,9 +66,12 @@ func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
 	return q, ok
 }
 
+// cut splits b at the first sep, if there is one.
 func cut(b []byte, sep byte) (before, after []byte) {
-	if i := bytes.IndexByte(b, sep); i >= 0 {
-		return b[:i], b[i+1:]
+	for i, c := range b {
+		if c == sep {
+			return b[:i], b[i+1:]
+		}
 	}
 	return b, nil
 }
@@ -102,9 +105,10 @@ func signature(s []byte) (sum [sha1.Size]byte, ok bool) {
 	if len(s) != 2*len(sum) {
 		return sum, false
 	}
+	digits := (*[2 * sha1.Size]byte)(s)
 	var wrong byte
 	for i := range sum {
-		high, low := lowerHex[s[2*i]], lowerHex[s[2*i+1]]
+		high, low := lowerHex[digits[2*i]], lowerHex[digits[2*i+1]]
 		wrong |= high | low
 		sum[i] = high<<4 | low&0xf
 	}

@@ -54,20 +54,26 @@ func (k *Keys) appendEnvelope(dst []byte, r *room, timestamp, nonce []byte) []by
 // appendCDATA writes text so that it reads back the same: "]]>" goes into two
 // sections, and what XML cannot hold at all is left out.
 func appendCDATA(b []byte, text string) []byte {
-	b = append(b, "<![CDATA["...)
-	for i, n := 0, 0; i < len(text); i += n {
-		var r rune
-		r, n = rune(text[i]), 1
-		if r >= utf8.RuneSelf {
-			r, n = utf8.DecodeRuneInString(text[i:])
-		}
-		if r == utf8.RuneError && n == 1 || !legal(r) {
+	b = append(b, cdataOpen...)
+	from := 0 // what is not written yet
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '>' {
+			i++
 			continue
 		}
-		if r == '>' && bytes.HasSuffix(b, []byte("]]")) {
-			b = append(b, "]]><![CDATA["...)
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && n == 1 || !legal(r) {
+			b = append(b, text[from:i]...)
+			from = i + n
+		} else if c == '>' {
+			b = append(b, text[from:i]...)
+			from = i
+			if bytes.HasSuffix(b, []byte("]]")) {
+				b = append(b, cdataClose+cdataOpen...)
+			}
 		}
-		b = append(b, text[i:i+n]...)
+		i += n
 	}
-	return append(b, "]]>"...)
+	return append(append(b, text[from:]...), cdataClose...)
 }

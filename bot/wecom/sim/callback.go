@@ -162,7 +162,7 @@ func (s *Sim) attempt(d *Delivery) (body []byte, why string) {
 		d.Status, remark = 0, "answer lost"
 	}
 	if !d.OK() {
-		s.note(d.User, "retry", fmt.Sprintf("%d/%d: %s", d.Attempts, maxAttempts, cmp.Or(remark, "HTTP "+strconv.Itoa(status))))
+		s.note(d.User, "attempt", fmt.Sprintf("%d/%d: %s", d.Attempts, maxAttempts, cmp.Or(remark, "HTTP "+strconv.Itoa(status))))
 	}
 	s.mu.Lock()
 	s.record(Wire{Dir: "callback", Name: d.kind, Status: d.Status, MS: time.Since(began).Milliseconds(),

@@ -54,22 +54,7 @@ func (s *Sim) postAction(do func(action) Delivery) http.HandlerFunc {
 }
 
 func (s *Sim) servePeople(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	people := []Person{}
-	for _, m := range s.everybody() {
-		people = append(people, m.Person)
-	}
-	s.mu.Unlock()
-	// As configured, not by id: whoever set the corporation up knows who is first.
-	rank := func(p Person) int {
-		i := slices.IndexFunc(s.conf.People, func(c Person) bool { return c.ID == p.ID })
-		if i < 0 {
-			return len(s.conf.People)
-		}
-		return i
-	}
-	slices.SortStableFunc(people, func(a, b Person) int { return rank(a) - rank(b) })
-	writeJSON(w, answer{"app": s.conf.AppName, "corp": s.conf.CorpID, "items": people})
+	writeJSON(w, answer{"app": s.conf.AppName, "corp": s.conf.CorpID, "items": s.People()})
 }
 
 // serveInbox returns the whole conversation of a person: the app's messages,

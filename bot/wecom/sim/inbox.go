@@ -105,7 +105,8 @@ func (s *Sim) Dropped(user string) int {
 
 // show adds a line to the person's conversation. The caller holds s.mu.
 func (s *Sim) show(m *member, r Received) {
-	r.Seq, r.At = s.next(), s.conf.Now()
+	s.lines++
+	r.Seq, r.At = s.lines, s.conf.Now()
 	m.chat = append(m.chat, r)
 	s.inboxChanged(m)
 }

@@ -105,11 +105,9 @@ func (s *Sim) signInPage(w http.ResponseWriter, r *http.Request) {
 		People           []choice
 		Outsider, Refuse string
 	}{App: s.conf.AppName, Outsider: as(""), Refuse: as("!")}
-	s.mu.Lock()
-	for _, m := range s.everybody() {
-		data.People = append(data.People, choice{as(m.ID), m.ID, m.Name, m.Role})
+	for _, p := range s.People() {
+		data.People = append(data.People, choice{as(p.ID), p.ID, p.Name, p.Role})
 	}
-	s.mu.Unlock()
 	var page bytes.Buffer
 	if err := signInTemplate.Execute(&page, data); err != nil {
 		s.log.Error("sim: sign-in page", "err", err)

@@ -23,7 +23,7 @@ type Person struct {
 	Status      int      `json:"status"`           // zero: StatusActive
 	Hidden      bool     `json:"hidden,omitempty"` // outside the app's visible range
 	Role        string   `json:"role,omitempty"`   // shown beside the name on the chat page: "坐席 agent"
-	Color       string   `json:"color,omitempty"`  // of the avatar, as CSS writes it; empty: chosen from the id
+	Color       string   `json:"color,omitempty"`  // of the avatar, as CSS writes it; empty: the page chooses
 	Hints       []string `json:"hints,omitempty"`  // what the chat page offers to say
 }
 
@@ -81,6 +81,26 @@ func (s *Sim) RemovePerson(id string) {
 	defer s.mu.Unlock()
 	delete(s.people, canonical(id))
 	s.tell(pageEvent{Kind: "people"})
+}
+
+// People returns the members as configured, then those who came later: whoever
+// set the corporation up knows who is first.
+func (s *Sim) People() []Person {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	people := []Person{}
+	for _, m := range s.everybody() {
+		people = append(people, m.Person)
+	}
+	rank := func(p Person) int {
+		i := slices.IndexFunc(s.conf.People, func(c Person) bool { return canonical(c.ID) == canonical(p.ID) })
+		if i < 0 {
+			return len(s.conf.People)
+		}
+		return i
+	}
+	slices.SortStableFunc(people, func(a, b Person) int { return rank(a) - rank(b) })
+	return people
 }
 
 // everybody returns the members in the order of their ids. The caller holds s.mu.

@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +96,7 @@ func (s *Sim) messageSend(c *call) (answer, *refusal) {
 		for _, p := range to {
 			s.show(p, Received{Via: Note, Type: "suppressed"})
 		}
-		return r.was, nil
+		return maps.Clone(r.was), nil
 	}
 	if m.Card != nil && m.Card.TaskID != "" {
 		if s.outbox.tasks[m.Card.TaskID] {
@@ -106,7 +107,7 @@ func (s *Sim) messageSend(c *call) (answer, *refusal) {
 	out := s.deliver(&m, to, bad, c.now)
 	if m.CheckRepeat == 1 {
 		interval := time.Duration(m.CheckInterval) * time.Second
-		s.outbox.repeats[hash] = repeat{until: c.now.Add(interval), was: out}
+		s.outbox.repeats[hash] = repeat{until: c.now.Add(interval), was: maps.Clone(out)}
 	}
 	return out, nil
 }

@@ -78,6 +78,7 @@ type Sim struct {
 	calls     map[string]int
 	problems  []string
 	wire      []Wire
+	lines     int64         // numbers lines of conversations and logs; small enough for a browser
 	changed   chan struct{} // closed and replaced whenever somebody's inbox changes
 	watchers  map[chan pageEvent]bool
 }

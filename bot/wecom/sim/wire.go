@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,10 @@ type Wire struct {
 	Note   string    `json:"note,omitempty"`
 }
 
-const keepWire = 300
+const (
+	keepWire = 300
+	maxNote  = 120
+)
 
 // Log returns the latest lines of the wire log, oldest first.
 func (s *Sim) Log() []Wire {
@@ -29,7 +33,8 @@ func (s *Sim) Log() []Wire {
 
 // record adds a line. The caller holds s.mu.
 func (s *Sim) record(w Wire) {
-	w.Seq, w.At = s.next(), s.conf.Now()
+	s.lines++
+	w.Seq, w.At = s.lines, s.conf.Now()
 	if len(s.wire) == keepWire {
 		s.wire = slices.Delete(s.wire, 0, 1)
 	}
@@ -40,6 +45,9 @@ func (s *Sim) record(w Wire) {
 func (s *Sim) logCall(name string, errcode int, note string, started time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(note) > maxNote {
+		note = strings.ToValidUTF8(note[:maxNote], "") + "…"
+	}
 	s.record(Wire{Dir: "call", Name: name, Code: errcode, Note: note, MS: s.conf.Now().Sub(started).Milliseconds()})
 }
 

@@ -16,7 +16,7 @@ const person = id => people.find(p => p.id === id);
 
 async function loadPeople() {
   const data = await get('/people');
-  people = data.items;
+  people = data.items.map((p, index) => ({ ...p, index }));
   $('appname').textContent = data.app;
   document.title = `${data.app} · ${t('sandbox')}`;
   if (!person(current)) current = people[0]?.id || '';
@@ -70,7 +70,7 @@ const standing = p => (p.status === 2 ? t('disabled') : p.status === 4 ? t('inac
 function drawHead() {
   const p = person(current);
   if (!p) return;
-  $('who').textContent = t('as', p.name);
+  $('who').textContent = t('as', p.name, $('appname').textContent);
   $('whose').textContent = [p.id, p.role, standing(p)].filter(Boolean).join(' · ');
   $('lang').textContent = t('lang');
   $('lang').title = t('langTitle');
@@ -138,7 +138,10 @@ function drawTalk() {
   });
   while (talk.children.length > lines.length) talk.lastChild.remove();
   if (!lines.length) talk.append(welcome(p));
-  if (following) talk.scrollTop = talk.scrollHeight;
+  if (!following) return;
+  const follow = () => { talk.scrollTop = talk.scrollHeight; };
+  follow();
+  for (const img of talk.querySelectorAll('img')) if (!img.complete) img.addEventListener('load', follow, { once: true });
 }
 
 const welcome = p => el('section', { class: 'welcome' }, el('span', { class: 'bell', 'aria-hidden': 'true' }),

@@ -9,7 +9,7 @@ export function el(name, props = {}, ...children) {
     else if (key in e && key !== 'list' && !key.includes('-')) e[key] = value;
     else e.setAttribute(key, value === true ? '' : value);
   }
-  e.append(...children.flat().filter(c => c !== undefined && c !== null && c !== false));
+  e.append(...children.flat(Infinity).filter(c => c !== undefined && c !== null && c !== false));
   return e;
 }
 

@@ -66,8 +66,7 @@ const colours = ['#3a7bd5', '#00a884', '#d9822b', '#8e5bd0', '#d1495b', '#2a9d8f
 // avatar shows the last character of a Chinese name, as WeCom does, or the first of another.
 export function avatar(p) {
   const name = (p.name || p.id).trim();
-  const hash = [...p.id].reduce((h, c) => (h * 31 + c.codePointAt(0)) >>> 0, 7);
   const e = el('span', { class: 'avatar', 'aria-hidden': 'true' }, /[\u4e00-\u9fff]/.test(name) ? [...name].slice(-2).join('') : [...name][0].toUpperCase());
-  e.style.background = p.color || colours[hash % colours.length];
+  e.style.background = p.color || colours[(p.index || 0) % colours.length];
   return e;
 }

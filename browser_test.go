@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// pictures, when set, is the folder the pictures of the README are written to.
+var pictures = os.Getenv("DESKBELL_TEST_PICTURES")
+
+// TestBrowser goes through the demo as a newcomer does: pick a person, type,
+// press a button of the card, see it change, open a link and be signed in.
+func TestBrowser(t *testing.T) {
+	gateway, sandbox := startDemo(t)
+	b := newBrowser(t)
+	const card = `document.querySelector("[data-card]").innerText`
+
+	b.do("an agent sets a status", looks("light", 1180, 900), chromedp.Navigate(sandbox),
+		chromedp.Click(`[data-person="lilei"]`), say("/status busy 30m 午饭"),
+		chromedp.WaitVisible(`[data-card] [data-key="/status online"]`))
+	if asked := b.eval(card); !strings.Contains(asked, "您的状态：忙碌") || !strings.Contains(asked, "午饭") {
+		t.Errorf("the card reads\n%s", asked)
+	}
+	b.do("and presses a button of the card", chromedp.Click(`[data-card] [data-key="/status online"]`))
+	b.until(card + `.includes("您的状态：在线")`)
+	if pressed, cards := b.eval(card), b.eval(`String(document.querySelectorAll("[data-card]").length)`); strings.Contains(pressed, "午饭") || cards != "1" {
+		t.Errorf("%s cards; after the press it reads\n%s", cards, pressed)
+	}
+	b.do("asks for a link", say("/login"), chromedp.WaitVisible(`a[href*="accessToken="]`))
+	b.do("and for help", say("/help"))
+	b.until(`[...document.querySelectorAll("[data-msg]")].some(m => m.innerText.includes("/whoami"))`)
+	b.picture("demo.png")
+
+	link := b.eval(`document.querySelector('a[href*="accessToken="]').href`)
+	b.do("opens the link", chromedp.Navigate(link), chromedp.WaitVisible(`form button`))
+	if page := b.eval(`document.body.innerText`); !strings.Contains(page, "李雷") {
+		t.Errorf("the page behind the link does not say whose it is:\n%s", page)
+	}
+	b.picture("link.png")
+	b.do("and goes on", chromedp.Click(`form button`), chromedp.WaitNotPresent(`input[name="accessToken"]`))
+	b.until(`location.href == "` + gateway + `/agent/chat"`)
+	if page := b.eval(`document.body.innerText`); !strings.Contains(page, "李雷") {
+		t.Errorf("the page does not say who is signed in:\n%s", page)
+	}
+	b.do("opens the same link again", chromedp.Navigate(link))
+	if page := b.eval(`document.body.innerText`); !strings.Contains(page, "/login") {
+		t.Errorf("the used link shows:\n%s", page)
+	}
+	b.do("goes back to the chat, on a phone and in the dark", looks("dark", 390, 800), chromedp.Navigate(sandbox),
+		chromedp.Click(`[data-person="lilei"]`), chromedp.WaitVisible(`[data-card]`))
+	b.picture("demo-phone.png")
+}
+
+func say(text string) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(chromedp.SendKeys(`#say`, text), chromedp.Click(`#send`))
+}
+
+// looks sets the colour scheme and the size of the window.
+func looks(scheme string, width, height int64) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return err
+	}))
+}
+
+// startDemo runs the demo and returns its two addresses.
+func startDemo(t *testing.T) (gateway, sandbox string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	out, in := io.Pipe()
+	var errOut bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"demo", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"}, nil, strings.NewReader(""), in, &errOut)
+		in.Close()
+	}()
+	t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != 0 || errOut.Len() > 0 {
+			t.Errorf("the demo ended with %d\n%s", code, &errOut)
+		}
+	})
+	var seen bytes.Buffer
+	buf := make([]byte, 4096)
+	for {
+		n, err := out.Read(buf)
+		seen.Write(buf[:n])
+		if m := regexp.MustCompile(`listening on (\S+)\nsandbox on (\S+)\n`).FindStringSubmatch(seen.String()); m != nil {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return m[1], m[2]
+		}
+		if err != nil {
+			t.Fatalf("the demo did not start: %s", &seen)
+		}
+	}
+}
+
+// tab is a page of a Chromium without a window.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+func newBrowser(t *testing.T) tab {
+	t.Helper()
+	path := os.Getenv("DESKBELL_TEST_CHROMIUM")
+	if path == "" {
+		t.Fatal("this test needs Chromium: run ./test.sh, which finds or installs it, or set DESKBELL_TEST_CHROMIUM to its path")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("lang", "zh-CN"))
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, closeTab := chromedp.NewContext(alloc)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Log("close the browser:", err)
+		}
+		closeTab()
+		stop()
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return tab{t, ctx}
+}
+
+// do runs steps, and keeps a picture of the page when they do not succeed.
+func (b tab) do(name string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		file := filepath.Join(os.TempDir(), "deskbell-browser.png")
+		if shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot()); err == nil {
+			_ = os.WriteFile(file, shot, 0o600)
+		}
+		b.t.Fatalf("%s: %v; the page is in %s", name, err, file)
+	}
+}
+
+// until waits for a JavaScript expression to become true.
+func (b tab) until(expression string) {
+	b.t.Helper()
+	b.do(expression, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := chromedp.Poll[bool](expression)(ctx, t)
+		return err
+	}))
+}
+
+func (b tab) eval(expression string) string {
+	b.t.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return text
+}
+
+func (b tab) picture(name string) {
+	b.t.Helper()
+	if pictures == "" {
+		return
+	}
+	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(pictures, name), shot, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
