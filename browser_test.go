@@ -26,8 +26,8 @@ func TestBrowser(t *testing.T) {
 	b := newBrowser(t)
 	const card = `document.querySelector("[data-card]").innerText`
 
-	b.do("an agent sets a status", looks("light", 1180, 900), chromedp.Navigate(sandbox),
-		chromedp.Click(`[data-person="lilei"]`), say("/status busy 30m 午饭"),
+	b.do("an agent says who they are and sets a status", looks("light", 1180, 860), chromedp.Navigate(sandbox),
+		chromedp.Click(`[data-person="lilei"]`), say("/whoami"), chromedp.WaitVisible(`[data-msg]:nth-of-type(2)`), say("/status busy 30m 午饭"),
 		chromedp.WaitVisible(`[data-card] [data-key="/status online"]`))
 	if asked := b.eval(card); !strings.Contains(asked, "您的状态：忙碌") || !strings.Contains(asked, "午饭") {
 		t.Errorf("the card reads\n%s", asked)
@@ -37,10 +37,10 @@ func TestBrowser(t *testing.T) {
 	if pressed, cards := b.eval(card), b.eval(`String(document.querySelectorAll("[data-card]").length)`); strings.Contains(pressed, "午饭") || cards != "1" {
 		t.Errorf("%s cards; after the press it reads\n%s", cards, pressed)
 	}
+	b.picture("demo.png")
 	b.do("asks for a link", say("/login"), chromedp.WaitVisible(`a[href*="accessToken="]`))
 	b.do("and for help", say("/help"))
 	b.until(`[...document.querySelectorAll("[data-msg]")].some(m => m.innerText.includes("/whoami"))`)
-	b.picture("demo.png")
 
 	link := b.eval(`document.querySelector('a[href*="accessToken="]').href`)
 	b.do("opens the link", chromedp.Navigate(link), chromedp.WaitVisible(`form button`))
@@ -70,7 +70,7 @@ func say(text string) chromedp.Action[chromedp.Void] {
 func looks(scheme string, width, height int64) chromedp.Action[chromedp.Void] {
 	return chromedp.Steps(chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 		})
 		return err
 	}))

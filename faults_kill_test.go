@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +14,8 @@ import (
 const (
 	killsAtLeast = 100
 	killCalls    = 3000
-	killPeople   = 150 // WeCom shows a person 30 messages a minute
+	killPeople   = 150                        // WeCom shows a person 30 messages a minute
+	callsPerLife = killCalls/killsAtLeast - 2 // so that there are lives enough
 )
 
 // TestKills kills the process again and again while people talk to it. What it
@@ -25,30 +25,24 @@ func TestKills(t *testing.T) {
 		r := newRig(t, url, killPeople, sim.Config{RetryAfter: 20 * time.Millisecond})
 		r.box.SetFaults(sim.Faults{LostAcks: killCalls / 10})
 		began := time.Now()
-		var again atomic.Int64 // deliveries that WeCom had to repeat
-		said := make(chan struct{})
-		go func() {
-			defer close(said)
-			r.sayAll(&again)
-		}()
+		c := newCrowd(r)
 		kills := 0
-		for done := false; !done; {
+		for {
 			i := r.start()
 			r.box.SetCallback(i.url)
-			select {
-			case <-said:
-				done = true
+			if c.live(60*time.Millisecond + rand.N(200*time.Millisecond)) {
 				r.answered(i)
 				if err := i.stop(); err != nil {
 					t.Error(err)
 				}
-			case <-time.After(60*time.Millisecond + rand.N(200*time.Millisecond)):
-				i.kill()
-				kills++
+				break
 			}
+			i.kill()
+			kills++
 		}
 		lost, doubled := r.tally()
-		t.Logf("%d callbacks, %d of them delivered more than once, %d kills, %.1f s: %d lost, %d doubled", killCalls, again.Load(), kills, time.Since(began).Seconds(), lost, doubled)
+		t.Logf("%d callbacks, %d of them delivered more than once, %d kills, %.1f s: %d lost, %d doubled",
+			killCalls, c.repeated, kills, time.Since(began).Seconds(), lost, doubled)
 		if kills < killsAtLeast {
 			t.Errorf("%d kills are too few to show anything", kills)
 		}
@@ -65,32 +59,80 @@ func wish(n int) (person, text, effect string) {
 	return person, fmt.Sprintf("/status busy %dm", span), fmt.Sprintf("%s status.set busy %dm", person, span)
 }
 
-// sayAll has eight senders say everything, each message until it is received.
-func (r *rig) sayAll(again *atomic.Int64) {
-	next := make(chan int)
-	var senders sync.WaitGroup
+// crowd is everybody who talks, through eight connections.
+type crowd struct {
+	queue    chan letter
+	said     int            // calls made so far
+	open     sync.WaitGroup // calls not received yet
+	received chan struct{}  // closed when all were
+
+	mu       sync.Mutex
+	repeated int // calls that WeCom had to repeat
+}
+
+// letter is a call, on its way for the first time or again.
+type letter struct {
+	n     int
+	tried sim.Delivery // zero at first
+}
+
+func newCrowd(r *rig) *crowd {
+	c := &crowd{queue: make(chan letter, killCalls), received: make(chan struct{})}
+	c.open.Add(killCalls)
 	for range 8 {
-		senders.Go(func() {
-			for n := range next {
-				person, text, _ := wish(n)
-				d := r.box.Say(person, text)
-				if d.Attempts > 1 {
-					again.Add(1)
-				}
-				for !d.OK() {
-					d = r.box.Redeliver(d)
-				}
+		go c.send(r.box)
+	}
+	go func() {
+		c.open.Wait()
+		close(c.queue)
+		close(c.received)
+	}()
+	return c
+}
+
+// send delivers letters until each was received, those that were not in their
+// turn.
+func (c *crowd) send(box *sim.Sim) {
+	for l := range c.queue {
+		if l.tried.User == "" {
+			person, text, _ := wish(l.n)
+			l.tried = box.Say(person, text)
+			c.mu.Lock()
+			if l.tried.Attempts > 1 {
+				c.repeated++
 			}
-		})
+			c.mu.Unlock()
+		} else {
+			l.tried = box.Redeliver(l.tried)
+		}
+		if l.tried.OK() {
+			c.open.Done()
+		} else {
+			c.queue <- l
+		}
 	}
-	tick := time.NewTicker(6 * time.Millisecond)
+}
+
+// live says things for as long as the process lives, and reports whether
+// everything was said and received.
+func (c *crowd) live(span time.Duration) bool {
+	end := time.After(span)
+	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
-	for n := range killCalls {
-		<-tick.C
-		next <- n
+	for left := callsPerLife; ; {
+		select {
+		case <-c.received:
+			return true
+		case <-end:
+			return false
+		case <-tick.C:
+			if left > 0 && c.said < killCalls {
+				c.queue <- letter{n: c.said}
+				c.said++
+				left--
+			}
+		}
 	}
-	close(next)
-	senders.Wait()
 }
 
 // answered waits until everybody has seen the card that answers each message.

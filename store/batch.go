@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -21,9 +22,8 @@ func newBatcher[T any](ctx context.Context, limit int, flush func(context.Contex
 		for {
 			select {
 			case first := <-b.items:
-				batch = b.gather(append(batch[:0], first), limit)
-				b.flush(ctx, batch)
-				clear(batch)
+				b.flush(ctx, b.gather(append(batch, first), limit))
+				clear(batch[:limit])
 			case <-ctx.Done():
 				return
 			}
@@ -32,13 +32,15 @@ func newBatcher[T any](ctx context.Context, limit int, flush func(context.Contex
 	return b
 }
 
+// gather takes what waits. It lets everybody else run first for as long as that
+// brings more: whoever was answered by the last flush is about to ask again, and
+// would otherwise just miss this one.
 func (b *batcher[T]) gather(batch []T, limit int) []T {
-	for len(batch) < limit {
-		select {
-		case item := <-b.items:
-			batch = append(batch, item)
-		default:
-			return batch
+	for before := 0; before < len(batch); {
+		before = len(batch)
+		runtime.Gosched()
+		for range min(len(b.items), limit-len(batch)) { // nobody else receives
+			batch = append(batch, <-b.items)
 		}
 	}
 	return batch

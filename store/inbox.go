@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -102,6 +104,9 @@ func (s *Store) receive(ctx context.Context, batch []*received) error {
 			rows = append(rows, r.row)
 		}
 	}
+	// Instances that receive the same messages insert them in the same order, or
+	// they would wait for each other. Keys grow with time, as MsgIds do.
+	slices.SortFunc(rows, func(a, b inboxRow) int { return strings.Compare(a.Key, b.Key) })
 	var fresh []string
 	if err := s.db.NewInsert().Model(&rows).ExcludeColumn("seq", "done_at").On("CONFLICT (key) DO NOTHING").Returning("key").Scan(ctx, &fresh); err != nil {
 		return err

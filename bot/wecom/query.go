@@ -27,7 +27,7 @@ func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
 	for len(raw) > 0 {
 		var pair []byte
 		pair, raw, _ = bytes.Cut(raw, []byte("&"))
-		name, value := cut(pair, '=')
+		name, value, _ := bytes.Cut(pair, []byte("="))
 		if escaped {
 			var nameOK, valueOK bool
 			name, nameOK = unescape(name)
@@ -64,16 +64,6 @@ func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
 		ok = ok && len(q.echo) > 0
 	}
 	return q, ok
-}
-
-// cut splits b at the first sep, if there is one.
-func cut(b []byte, sep byte) (before, after []byte) {
-	for i, c := range b {
-		if c == sep {
-			return b[:i], b[i+1:]
-		}
-	}
-	return b, nil
 }
 
 // unescape undoes form encoding, once.
