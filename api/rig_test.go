@@ -63,11 +63,8 @@ func newRig(tb testing.TB, change ...func(*Options)) *rig {
 	clock := func() time.Time { return r.now }
 	st, err := store.Open(tb.Context(), store.Options{
 		URL: "sqlite::memory:", Keys: [][]byte{bytes.Repeat([]byte{7}, 32)}, PublicURL: "https://desk.example.com", Now: clock,
-		Roles: store.Rules{Admin: store.Rule{Users: []string{"boss"}}, Agent: store.Rule{Users: []string{"lilei"}}},
-		Render: func(to, lang, _ string, reply bot.Reply) (bot.Outgoing, error) {
-			text, err := words.Text(lang, reply.Key, reply.Data)
-			return bot.Outgoing{To: to, Text: text}, err
-		},
+		Roles:  store.Rules{Admin: store.Rule{Users: []string{"boss"}}, Agent: store.Rule{Users: []string{"lilei"}}},
+		Render: words.Render, PassCost: 4, // as cheap as bcrypt allows
 	})
 	r.ok(err)
 	tb.Cleanup(func() { r.ok(st.Close()) })
@@ -116,7 +113,7 @@ func (r *rig) link(userID string) string {
 // token gives somebody's access token.
 func (r *rig) token(userID string) string {
 	r.Helper()
-	token, _, err := r.o.Store.Exchange(r.Context(), r.link(userID))
+	token, _, err := r.o.Store.Exchange(r.Context(), r.link(userID), "", store.Client{})
 	r.ok(err)
 	return token
 }

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"deskbell/bot"
+	"deskbell/store"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 // TestConversations replays testdata/*.txt, each on a fresh store. A line "as
 // USERID LEVEL LANG" says who talks, "> …" what they say, "< …" what they see,
-// and "wait 30m" lets time pass.
+// "wait 30m" lets time pass, and "open" signs in with the last link. {id} is the
+// id that was last seen at the beginning of a line.
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -44,10 +46,13 @@ var levels = map[string]bot.Level{"anyone": bot.Anyone, "agent": bot.Agent, "adm
 // secrets differ in each run; a conversation shows their shape.
 var secrets = regexp.MustCompile(`db[a-z]_[0-9A-Za-z]{49}`)
 
+// ids differ too.
+var ids = regexp.MustCompile(`(?m)^[0-9a-f]{8} `)
+
 func replay(t *testing.T, script string) string {
 	d := newDesk(t, deskOptions{})
 	var out strings.Builder
-	who := ""
+	who, answer, id := "", "", ""
 	for line := range strings.Lines(script) {
 		if strings.HasPrefix(line, "<") {
 			continue
@@ -74,8 +79,17 @@ func replay(t *testing.T, script string) string {
 			for _, text := range d.pushed(who) {
 				write(&out, text)
 			}
+		case line == "open":
+			if _, _, err := d.store.Exchange(t.Context(), secrets.FindString(answer), "", store.Client{}); err != nil {
+				t.Fatal(err)
+			}
+			d.pushed(who) // whether it was them
 		case strings.HasPrefix(line, "> "):
-			write(&out, d.say(who, line[2:]))
+			answer = d.say(who, strings.ReplaceAll(line[2:], "{id}", id))
+			if seen := ids.FindString(answer); seen != "" {
+				id = strings.TrimSpace(seen)
+			}
+			write(&out, ids.ReplaceAllString(answer, "1a2b3c4d "))
 		}
 	}
 	return out.String()

@@ -151,10 +151,9 @@ func (d *desk) deliver(m bot.Message) string {
 	return strings.Join(d.pushed(m.From), "\n")
 }
 
-// pushed delivers what waits in the outbox and returns what was for a person.
-func (d *desk) pushed(to string) []string {
+// outgoing delivers what waits in the outbox and returns it.
+func (d *desk) outgoing() (all []bot.Outgoing) {
 	d.t.Helper()
-	var got []string
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	seen := make(chan bot.Outgoing, 100)
@@ -177,12 +176,25 @@ func (d *desk) pushed(to string) []string {
 	<-done
 	close(seen)
 	for o := range seen {
-		if o.To != to {
-			continue
-		}
-		if o.Card != nil {
+		all = append(all, o)
+	}
+	return all
+}
+
+// pushed delivers what waits in the outbox and returns what was for a person.
+func (d *desk) pushed(to string) []string {
+	d.t.Helper()
+	return shown(d.outgoing(), to)
+}
+
+// shown is what a person gets to see of what was sent.
+func shown(all []bot.Outgoing, to string) (got []string) {
+	for _, o := range all {
+		switch {
+		case o.To != to:
+		case o.Card != nil:
 			got = append(got, templates.Flatten(o.Card))
-		} else {
+		default:
 			got = append(got, o.Text)
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,8 +50,10 @@ type Outbox struct {
 // parcel is a push on its way.
 type parcel struct {
 	outboxRow
-	out bot.Outgoing
-	err error // what came of sending it
+	out     bot.Outgoing
+	moot    bool        // it takes back what never arrived
+	receipt bot.Receipt // what came of sending it
+	err     error
 }
 
 // Run delivers until ctx ends, then finishes the sends under way.
@@ -110,14 +113,44 @@ func (o *Outbox) send(ctx context.Context, p *parcel) {
 			p.err = fmt.Errorf("panic while sending: %v", v)
 		}
 	}()
-	if p.err != nil { // it could not even be unsealed
+	if p.err != nil || p.moot { // it could not even be unsealed
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
+	if p.err = o.prepare(ctx, p); p.err != nil {
+		return
+	}
 	bot.Failpoint("before-send")
-	_, p.err = o.Sender.Send(ctx, p.out)
+	p.receipt, p.err = o.Sender.Send(ctx, p.out)
 	bot.Failpoint("after-send")
+}
+
+// prepare has an image handed over and keeps under which name, before anything
+// is sent: a second try then sends the same bytes, whatever happens meanwhile.
+func (o *Outbox) prepare(ctx context.Context, p *parcel) error {
+	sender, ok := o.Sender.(bot.Preparer)
+	if !ok || len(p.out.Image) == 0 {
+		return nil
+	}
+	out, err := sender.Prepare(ctx, p.out)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	bot.Failpoint("before-prepared")
+	sealed := o.Store.keys.seal("outbox/"+p.Digest, body)
+	res, err := o.Store.db.NewUpdate().Model((*outboxRow)(nil)).Set("body = ?", sealed).Where("id = ?", p.ID).Where("body = ?", p.Body).Exec(ctx)
+	if err := changedOne(res, err, "prepare"); errors.Is(err, ErrNotFound) {
+		return errRaced // another instance prepared it too: that is what will be sent
+	} else if err != nil {
+		return err
+	}
+	p.out, p.Body = out, sealed
+	return nil
 }
 
 // claim leases up to n pushes that are due: for each person only the oldest one
@@ -155,6 +188,12 @@ func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
 			var body []byte
 			if body, p.err = s.keys.open("outbox/"+row.Digest, row.Body); p.err == nil {
 				p.err = json.Unmarshal(body, &p.out)
+			}
+			if row.Recalls != "" {
+				if err := tx.db.NewSelect().Table("outbox").Column("msg_id").Where("ref = ?", row.Recalls).Scan(ctx, &p.out.Recall); err != nil && !errors.Is(err, sql.ErrNoRows) {
+					return err
+				}
+				p.moot = p.out.Recall == ""
 			}
 			if p.FirstTry == nil {
 				p.FirstTry = &tx.Now
@@ -216,6 +255,9 @@ func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel,
 		for _, p := range batch {
 			if p.err == nil {
 				sent = append(sent, p.ID)
+				if err := tx.named(ctx, p); err != nil {
+					return err
+				}
 			} else if err := o.failed(ctx, tx, p); err != nil {
 				return err
 			}
@@ -234,6 +276,15 @@ func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel,
 		delete(flying, p.ID)
 		o.count(p)
 	}
+}
+
+// named keeps WeCom's name for a message that may have to be taken back.
+func (tx *Tx) named(ctx context.Context, p *parcel) error {
+	if p.Ref == "" {
+		return nil
+	}
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("msg_id = ?", p.receipt.MsgID).Where("id = ?", p.ID).Exec(ctx)
+	return err
 }
 
 // failed puts a push off, or gives it up when trying again cannot help.
@@ -292,7 +343,7 @@ func (o *Outbox) count(p *parcel) {
 
 func worthRetrying(err error) bool {
 	e, ok := errors.AsType[*bot.Error](err)
-	return ok && (e.Kind == bot.Unavailable || e.Kind == bot.Limited)
+	return ok && (e.Kind == bot.Unavailable || e.Kind == bot.Limited) || Transient(err)
 }
 
 // backoff doubles from a second to five minutes. A limit of WeCom's is over at

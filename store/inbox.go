@@ -198,7 +198,7 @@ func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, e
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
-	langs, err := tx.languages(ctx, people)
+	langs, err := tx.choices(ctx, people)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,9 @@ import (
 // Upkeep does what time asks for, until ctx ends: statuses return when they are
 // due, and what was kept long enough goes, in small bites.
 func (s *Store) Upkeep(ctx context.Context) {
+	if err := s.checkpointOthers(ctx); err != nil && ctx.Err() == nil {
+		s.Log.Warn("upkeep", "err", err)
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -22,8 +25,24 @@ func (s *Store) Upkeep(ctx context.Context) {
 		if err := s.ReturnStatuses(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("upkeep", "err", err)
 		}
+		if err := s.ShareDue(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("upkeep", "err", err)
+		}
+		if n%int(shareEvery/time.Second) == 0 {
+			if err := s.ShareAll(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Warn("upkeep", "err", err)
+			}
+		}
+		if err := s.ExpireOTP(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("upkeep", "err", err)
+		}
 		if n%60 == 0 {
 			if err := s.Purge(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Warn("upkeep", "err", err)
+			}
+		}
+		if n%int(checkpointEvery/time.Second) == 0 {
+			if err := s.Checkpoint(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Warn("upkeep", "err", err)
 			}
 		}
@@ -54,7 +73,7 @@ func (s *Store) ReturnStatuses(ctx context.Context) error {
 
 // Purge removes what is past its time, a bounded number of rows at a time.
 func (s *Store) Purge(ctx context.Context) error {
-	for _, purge := range []func(context.Context) (int64, error){s.purgeInbox, s.purgeOutbox, s.purgeTokens} {
+	for _, purge := range []func(context.Context) (int64, error){s.purgeInbox, s.purgeOutbox, s.purgeTokens, s.purgeLogins, s.purgePrompts, s.purgeSignIns} {
 		for range 20 {
 			n, err := purge(ctx)
 			if err != nil {
