@@ -71,6 +71,8 @@ func verdict(u store.KeyUse) string {
 		return "the present key"
 	case !u.Known:
 		return "NOT CONFIGURED: put the key back into security.old_encryption_keys"
+	case u.Lasts:
+		return "an old key: audit verify needs it for as long as they are kept"
 	case u.Fixed:
 		return "an old key: until they sign in again"
 	}

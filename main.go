@@ -56,6 +56,7 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut 
 		Check    checkCmd    `cmd:"" help:"Examine an installation and say what to mend, and where."`
 		Migrate  migrateCmd  `cmd:"" help:"Bring the database schema up to date."`
 		Keys     keysCmd     `cmd:"" help:"Change the encryption key."`
+		Audit    auditCmd    `cmd:"" help:"Examine or export the audit trail."`
 		OTPReset otpResetCmd `cmd:"" name:"otp-reset" help:"Turn off somebody's one-time password, from the host."`
 		Version  versionCmd  `cmd:"" help:"Show version and commit."`
 	}

@@ -86,7 +86,7 @@ func (s *Server) logIn(ctx context.Context, r *req) (any, error) {
 	if err := r.limitedAs(ctx, key); err != nil {
 		return nil, err
 	}
-	token, _, account, err := s.o.Store.LogIn(ctx, name, in.Password, strings.Trim(in.Channel+" "+in.Platform, " "))
+	token, _, account, err := s.o.Store.LogIn(ctx, name, in.Password, strings.Trim(in.Channel+" "+in.Platform, " "), r.client())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, unauthorized("unknown user or wrong password")
 	}

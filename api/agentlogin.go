@@ -68,7 +68,7 @@ func (s *Server) agentLogin(ctx context.Context, r *req) (any, error) {
 		return withStatus{fasthttp.StatusAccepted, approvalWanted{true, a.LoginID, a.Number, int(a.Within / time.Second)}}, nil
 	}
 	if got.NeedOTP {
-		return r.otpWanted(got.Who)
+		return r.otpWanted(got.Who, "login.otp")
 	}
 	return login{showAgent(got.Agent, got.Session.OTP), got.Token}, nil
 }
@@ -86,7 +86,7 @@ func (s *Server) agentLoginState(ctx context.Context, r *req) (any, error) {
 	}
 	switch {
 	case got.NeedOTP:
-		wanted, err := r.otpWanted(got.Who)
+		wanted, err := r.otpWanted(got.Who, "login.otp.header")
 		return struct {
 			stateOf
 			otpWanted
@@ -100,7 +100,7 @@ func (s *Server) agentLoginState(ctx context.Context, r *req) (any, error) {
 	return stateOf{state}, nil
 }
 
-func (r *req) otpWanted(u bot.User) (otpWanted, error) {
-	message, err := r.s.o.Words.Text(r.Lang(), "login.otp", nil)
+func (r *req) otpWanted(u bot.User, key string) (otpWanted, error) {
+	message, err := r.s.o.Words.Text(r.Lang(), key, nil)
 	return otpWanted{true, message, u.ID, u.Name}, err
 }

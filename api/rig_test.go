@@ -35,6 +35,8 @@ type rig struct {
 	*Server
 	now  time.Time
 	logs *logs
+
+	lookup func(userID string) (bot.Person, error) // instead of the directory
 }
 
 // logs is what was logged; handlers write to it at once.
@@ -68,7 +70,10 @@ func newRig(tb testing.TB, change ...func(*Options)) *rig {
 	})
 	r.ok(err)
 	tb.Cleanup(func() { r.ok(st.Close()) })
-	dir := store.Directory{Store: st, Lookup: func(_ context.Context, id string, _ []int) (bot.Person, error) {
+	dir := &store.Directory{Store: st, Lookup: func(_ context.Context, id string, _ []int) (bot.Person, error) {
+		if r.lookup != nil {
+			return r.lookup(id)
+		}
 		name := map[string]string{"boss": "Ma Boss", "lilei": "李雷", "hanmeimei": "韩梅梅"}[id]
 		return bot.Person{ID: id, Name: name, State: bot.Active, Departments: []int{1}}, nil
 	}}
@@ -76,8 +81,15 @@ func newRig(tb testing.TB, change ...func(*Options)) *rig {
 		_, err := dir.Person(tb.Context(), id)
 		r.ok(err)
 	}
+	logins := &store.Logins{Store: st, Directory: dir, WhoIs: func(_ context.Context, code string) (string, error) {
+		if who, ok := strings.CutPrefix(code, "code of "); ok {
+			return who, nil
+		}
+		return "", bot.Fail(bot.Denied, "error.denied", nil, nil)
+	}}
+	tb.Cleanup(logins.Wait)
 	o := Options{
-		Store: st, Words: words, Static: templates.Static(), PublicURL: "https://desk.example.com",
+		Logins: logins, Store: st, Words: words, Static: templates.Static(), PublicURL: "https://desk.example.com",
 		MasterKey: masterKey, Version: "v1.2.3", Now: clock,
 		Log: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

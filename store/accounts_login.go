@@ -18,8 +18,9 @@ func (s *Store) AccountKey(ctx context.Context, name string) (string, error) {
 
 // LogIn signs an account in by its username, email or mobile. ErrNotFound covers
 // every reason to refuse alike, after the same work: no such account, a wrong
-// password, an account without one, a disabled account.
-func (s *Store) LogIn(ctx context.Context, name, password, what string) (token string, sess Session, a Account, err error) {
+// password, an account without one, a disabled account. The token is named
+// after what it is for.
+func (s *Store) LogIn(ctx context.Context, name, password, what string, from Client) (token string, sess Session, a Account, err error) {
 	row, err := s.accountNamed(ctx, name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", Session{}, Account{}, err
@@ -37,7 +38,7 @@ func (s *Store) LogIn(ctx context.Context, name, password, what string) (token s
 	refused := true
 	err = s.Tx(ctx, func(tx *Tx) error {
 		refused = true
-		entry := AuditEntry{Actor: row.Audited(), Action: "account.login", Target: row.Audited(), Detail: what}
+		entry := AuditEntry{Actor: row.Audited(), Action: "account.login", Target: row.Audited(), Detail: from.String()}
 		if ok {
 			// Only the password that was verified counts, if it is still the one.
 			res, err := tx.db.NewUpdate().Model((*accountRow)(nil)).Set("last_login_at = ?", tx.Now).Set("password = ?", hash).

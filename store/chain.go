@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,28 +115,34 @@ func (tx *Tx) unlink(committed bool) {
 	tx.chain = nil
 }
 
-// macOf is the keyed hash of an entry.
-func (k *keyring) macOf(row *auditRow) string { return row.sum(k.keys[0].audit) }
+// A keyed hash begins with the id of its key, like everything sealed.
 
-// vouches reports whether an entry's hash was made here, under any of the keys.
-func (k *keyring) vouches(row *auditRow) bool {
-	return slices.ContainsFunc(k.keys, func(key subkeys) bool { return hmac.Equal([]byte(row.sum(key.audit)), []byte(row.MAC)) })
+func (k *keyring) macOf(row *auditRow) string { return row.sum(k.keys[0]) }
+
+// vouches reports whether an entry's hash was made here, with a key that is
+// still configured.
+func (k *keyring) vouches(row *auditRow) bool { return k.made(row.MAC, row.sum) }
+
+func (k *keyring) made(mac string, sum func(subkeys) string) bool {
+	id, _, _ := strings.Cut(mac, ".")
+	key := k.named(id)
+	return key != nil && hmac.Equal([]byte(sum(*key)), []byte(mac))
 }
 
-func (row *auditRow) sum(key []byte) string {
+func (row *auditRow) sum(key subkeys) string {
 	return sum(key, "entry", row.Chain, strconv.FormatInt(row.Seq, 10), strconv.FormatInt(row.At.UnixNano(), 10),
 		row.Actor, row.Action, row.Target, row.Result, row.Detail, row.Prev)
 }
 
 // sum hashes fields, each behind its length, so that none can flow into the next.
-func sum(key []byte, fields ...string) string {
-	h := hmac.New(sha256.New, key)
+func sum(key subkeys, fields ...string) string {
+	h := hmac.New(sha256.New, key.audit)
 	for _, f := range fields {
 		h.Write(strconv.AppendInt(nil, int64(len(f)), 10))
 		h.Write([]byte{':'})
 		h.Write([]byte(f))
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	return key.id + "." + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
 // Checkpoint says that a chain had got as far as entry Seq, whose hash is MAC.
@@ -150,13 +157,11 @@ type Checkpoint struct {
 	Proof string    `bun:"proof" json:"proof"` // that it was made here
 }
 
-func (c *Checkpoint) sum(key []byte) string {
+func (c *Checkpoint) sum(key subkeys) string {
 	return sum(key, "checkpoint", c.Chain, strconv.FormatInt(c.Seq, 10), c.MAC, strconv.FormatInt(c.At.UnixMicro(), 10))
 }
 
-func (k *keyring) vouchesFor(c *Checkpoint) bool {
-	return slices.ContainsFunc(k.keys, func(key subkeys) bool { return hmac.Equal([]byte(c.sum(key.audit)), []byte(c.Proof)) })
-}
+func (k *keyring) vouchesFor(c *Checkpoint) bool { return k.made(c.Proof, c.sum) }
 
 // checkpointEvery is for how long the latest entries may be cut off a chain
 // without it showing.
@@ -180,7 +185,7 @@ func (s *Store) keepPoints(ctx context.Context, ends []chain) error {
 	points := make([]Checkpoint, len(ends))
 	for i, end := range ends {
 		points[i] = Checkpoint{Chain: end.id, Seq: end.seq, MAC: end.mac, At: s.Now().UTC().Truncate(time.Microsecond)}
-		points[i].Proof = points[i].sum(s.keys.keys[0].audit)
+		points[i].Proof = points[i].sum(s.keys.keys[0])
 	}
 	if _, err := s.db.NewInsert().Model(&points).On("CONFLICT (chain, seq) DO NOTHING").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("write audit checkpoints: %w", err)

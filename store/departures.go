@@ -16,8 +16,8 @@ import (
 // Departure is what ended when a person left.
 type Departure struct {
 	ID, Name string
-	Why      bot.State // what the directory says of them now
-	Tokens   int       // that were still good
+	Why      string // what the directory says of them now, a bot.State
+	Tokens   int    // that were still good
 	OTP      bool
 	Password bool
 	Roles    []string // that were granted, not those of rules
@@ -26,7 +26,7 @@ type Departure struct {
 
 // String lists it for the audit trail.
 func (d Departure) String() string {
-	parts := []string{string(d.Why), "tokens " + strconv.Itoa(d.Tokens)}
+	parts := []string{d.Why, "tokens " + strconv.Itoa(d.Tokens)}
 	if d.OTP {
 		parts = append(parts, "otp")
 	}
@@ -48,7 +48,7 @@ func (d Departure) String() string {
 // userid active again, whoever that is starts as a stranger would.
 func (tx *Tx) CutOff(ctx context.Context, userID string, why bot.State) error {
 	id := bot.Canonical(userID)
-	d := Departure{ID: userID, Why: why}
+	d := Departure{ID: userID, Why: string(why)}
 	p, err := tx.person(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err

@@ -96,8 +96,8 @@ func (l *Leavers) lease(ctx context.Context) (bool, error) {
 	}
 	until := now.Add(sweepLease)
 	res, err := l.Directory.Store.db.NewRaw(`INSERT INTO leases (name, holder, until) VALUES ('leavers', ?0, ?1)
-		ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, until = EXCLUDED.until WHERE leases.holder = ?0 OR leases.until < ?2`,
-		l.holder, until, now).Exec(ctx)
+		ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder, until = EXCLUDED.until WHERE leases.holder = ?0 OR leases.until < ?2 OR leases.until > ?3`,
+		l.holder, until, now, now.Add(10*sweepLease) /* by a clock that was wrong */).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("take the lease: %w", err)
 	}

@@ -19,7 +19,8 @@ type sealedColumn struct {
 	kept   bool     // nobody starts without its keys; the others go by themselves in hours
 	row    []string // columns that name a row
 	bound  func(row []string) string
-	at     int // where in the value the key's id begins, 1 unless set
+	lasts  bool // what depends on a key does so for as long as it is there
+	at     int  // where in the value the key's id begins, 1 unless set
 }
 
 // sealed lists them all. Passwords cannot be sealed anew, as nobody knows them:
@@ -32,6 +33,8 @@ var sealed = []sealedColumn{
 	{what: "messages not answered", table: "inbox", column: "message", where: "done_at IS NULL", row: []string{"seq", "key"}, bound: func(r []string) string { return "inbox/" + r[1] }},
 	{what: "passwords of people", table: "passwords", column: "hash", where: "hash LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},
 	{what: "passwords of accounts", table: "accounts", column: "password", where: "password LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},
+	{what: "audit entries", table: "audit", column: "mac", where: "mac <> ''", lasts: true},
+	{what: "audit checkpoints", table: "audit_checkpoints", column: "proof", where: "proof <> ''", lasts: true},
 }
 
 // keyID is SQL for the id of the key that a value depends on.
@@ -47,6 +50,7 @@ type KeyUse struct {
 	First bool // it is security.encryption_key
 	Known bool // it is configured
 	Fixed bool // RotateKeys does not change these
+	Lasts bool // and nothing else does: the key is needed for as long as they are
 }
 
 // KeyUses counts, for everything that is sealed, the values by key.
@@ -70,7 +74,7 @@ func (s *Store) keyUses(ctx context.Context, c sealedColumn) ([]KeyUse, error) {
 		return nil, fmt.Errorf("count %s by key: %w", c.what, err)
 	}
 	for i := range uses {
-		uses[i].What, uses[i].Fixed = c.what, c.bound == nil
+		uses[i].What, uses[i].Fixed, uses[i].Lasts = c.what, c.bound == nil, c.lasts
 		uses[i].First = uses[i].Key == s.keys.keys[0].id
 		uses[i].Known = s.keys.named(uses[i].Key) != nil
 	}

@@ -101,8 +101,16 @@ func (tx *Tx) EndToken(ctx context.Context, id, owner, by string) error {
 	if err == nil && touched == 0 {
 		return ErrNotFound
 	}
-	tx.Audit(AuditEntry{Actor: by, Action: "token.revoke", Target: cmp.Or(found[0].Person, found[0].Account), Detail: found[0].ID})
+	tx.Audit(AuditEntry{Actor: by, Action: "token.revoke", Target: holder(found[0].session()), Detail: found[0].ID})
 	return err
+}
+
+// holder is how the audit trail calls the one whose token it is.
+func holder(sess Session) string {
+	if sess.Account != "" {
+		return Account{UID: sess.Account}.Audited()
+	}
+	return sess.UserID
 }
 
 // MakeToken makes an access token for a script that acts as a person or an
@@ -114,7 +122,7 @@ func (s *Store) MakeToken(ctx context.Context, spec TokenSpec, by string) (token
 		if token, sess, err = tx.NewToken(ctx, spec); err != nil {
 			return err
 		}
-		tx.Audit(AuditEntry{Actor: by, Action: "token.make", Target: cmp.Or(sess.UserID, sess.Account), Detail: sess.TokenID})
+		tx.Audit(AuditEntry{Actor: by, Action: "token.make", Target: holder(sess), Detail: sess.TokenID})
 		if sess.UserID == "" {
 			return nil
 		}

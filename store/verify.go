@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/uptrace/bun"
 )
 
 // AuditReport is what an examination of the audit trail found.
@@ -35,20 +39,28 @@ func VerifyAudit(ctx context.Context, url string, keys [][]byte, checkpoints io.
 	}
 	defer s.close()
 	e := examiner{keys: s.keys, points: map[string]map[int64]Checkpoint{}}
-	if err := e.collect(ctx, s, checkpoints); err != nil { // before the entries, which may still grow
-		return AuditReport{}, err
+	err = e.examine(ctx, s.reads, checkpoints)
+	return e.AuditReport, err
+}
+
+func (e *examiner) examine(ctx context.Context, db bun.IDB, checkpoints io.Reader) error {
+	if err := e.collect(ctx, db, checkpoints); err != nil { // before the entries, which may still grow
+		return err
 	}
-	if err := s.eachEntry(ctx, e.entry); err != nil {
-		return AuditReport{}, err
+	err := eachEntry(ctx, db, func(row *auditRow) error { e.entry(row); return nil })
+	if err == nil {
+		e.end()
 	}
+	return err
+}
+
+// end examines what no entry led to.
+func (e *examiner) end() {
 	e.endOfChain()
-	for _, left := range e.points {
-		for _, p := range left {
-			e.fault("chain %s is missing altogether: a checkpoint of %s counts %d entries", p.Chain, stamp(p.At), p.Seq)
-			break
-		}
+	for id, points := range e.points {
+		p := points[slices.Max(slices.Collect(maps.Keys(points)))]
+		e.fault("chain %s is missing altogether: a checkpoint of %s counts %d entries", id, stamp(p.At), p.Seq)
 	}
-	return e.AuditReport, nil
 }
 
 // ExportAudit writes the audit trail as lines of JSON, chain by chain.
@@ -60,7 +72,7 @@ func ExportAudit(ctx context.Context, url string, keys [][]byte, w io.Writer) er
 	defer s.close()
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
-	return s.eachEntry(ctx, func(row *auditRow) error {
+	return eachEntry(ctx, s.reads, func(row *auditRow) error {
 		return out.Encode(struct {
 			ID      int64     `json:"id"`
 			At      time.Time `json:"at"`
@@ -95,11 +107,11 @@ func openBeside(url string, keys [][]byte) (*Store, error) {
 }
 
 // eachEntry calls fn with every entry, in the order of the chains.
-func (s *Store) eachEntry(ctx context.Context, fn func(*auditRow) error) error {
+func eachEntry(ctx context.Context, db bun.IDB, fn func(*auditRow) error) error {
 	const atOnce = 1000
 	for at, more := (auditRow{Seq: -1}), true; more; {
 		var rows []auditRow
-		err := s.reads.NewSelect().Model(&rows).Where("(chain, seq, id) > (?, ?, ?)", at.Chain, at.Seq, at.ID).
+		err := db.NewSelect().Model(&rows).Where("(chain, seq, id) > (?, ?, ?)", at.Chain, at.Seq, at.ID).
 			Order("chain", "seq", "id").Limit(atOnce).Scan(ctx)
 		if err != nil {
 			return fmt.Errorf("read audit: %w", err)
@@ -116,9 +128,9 @@ func (s *Store) eachEntry(ctx context.Context, fn func(*auditRow) error) error {
 }
 
 // collect gathers the checkpoints, and what is wrong with them.
-func (e *examiner) collect(ctx context.Context, s *Store, file io.Reader) error {
+func (e *examiner) collect(ctx context.Context, db bun.IDB, file io.Reader) error {
 	var points []Checkpoint
-	if err := s.reads.NewSelect().Model(&points).Order("chain", "seq").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&points).Order("chain", "seq").Scan(ctx); err != nil {
 		return fmt.Errorf("read audit checkpoints: %w", err)
 	}
 	for _, p := range points {
@@ -157,12 +169,12 @@ func (e *examiner) point(p Checkpoint, where string) {
 }
 
 // entry examines the next entry.
-func (e *examiner) entry(row *auditRow) error {
+func (e *examiner) entry(row *auditRow) {
 	e.Entries++
 	name := fmt.Sprintf("entry %d (number %d of chain %s, %s %s of %s)", row.ID, row.Seq, row.Chain, row.Actor, row.Action, stamp(row.At))
 	if row.Chain == "" {
 		e.fault("%s is in no chain: it was not written by Deskbell", name)
-		return nil
+		return
 	}
 	if row.Chain != e.last.Chain {
 		e.endOfChain()
@@ -183,7 +195,6 @@ func (e *examiner) entry(row *auditRow) error {
 		e.fault("%s is not the one the checkpoint of %s saw", name, stamp(p.At))
 	}
 	e.last = *row
-	return nil
 }
 
 // endOfChain compares where a chain ends with how far checkpoints saw it go.
