@@ -42,7 +42,7 @@ func (s *Store) openSQLite(path string) error {
 		}
 		s.unlock = unlock
 	}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+pragmas)
+	db, err := sql.Open("sqlite", fileURI(path)+"?"+pragmas)
 	if err != nil {
 		s.unlock()
 		return fmt.Errorf("open sqlite: %w", err)
@@ -54,7 +54,7 @@ func (s *Store) openSQLite(path string) error {
 	if memory {
 		return nil
 	}
-	reads, err := sql.Open("sqlite", "file:"+path+"?"+pragmas+"&_pragma=query_only(1)")
+	reads, err := sql.Open("sqlite", fileURI(path)+"?"+pragmas+"&_pragma=query_only(1)")
 	if err != nil {
 		s.unlock()
 		return fmt.Errorf("open sqlite: %w", err)
@@ -65,8 +65,14 @@ func (s *Store) openSQLite(path string) error {
 	return nil
 }
 
+// fileURI names a file so that SQLite opens that one: in a URI, what follows a
+// "#" or "?" is not part of the name.
+func fileURI(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
 func (s *Store) openReadOnly(path string) error {
-	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", fileURI(path)+"?mode=ro&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return fmt.Errorf("open sqlite: %w", err)
 	}

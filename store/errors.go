@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/uptrace/bun/driver/pgdriver"
 	"modernc.org/sqlite"
@@ -49,12 +48,4 @@ func Transient(err error) bool {
 		}
 	}
 	return false
-}
-
-// duplicate reports whether a unique constraint refused a row.
-func duplicate(err error) bool {
-	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
-		return pg.Field('C') == "23505"
-	}
-	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"deskbell/bot"
 )
 
 // The schema, one append-only set for both engines: a file that has been
@@ -59,6 +61,7 @@ func (s *Store) migrate(ctx context.Context) (applied []string, err error) {
 		if _, err := tx.ExecContext(ctx, s.spell(string(text))); err != nil {
 			return nil, fmt.Errorf("migrate: %s: %w", name, err)
 		}
+		bot.Failpoint("in-migration")
 		if _, err := tx.NewRaw("INSERT INTO schema_migrations (name, applied_at) VALUES (?, ?)", name, time.Now().UTC()).Exec(ctx); err != nil {
 			return nil, fmt.Errorf("migrate: %s: %w", name, err)
 		}

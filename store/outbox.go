@@ -46,11 +46,12 @@ func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
 	}
 	person := bot.Canonical(o.To)
 	digest := tx.s.keys.digest("push/"+person, o.Text+"\x00"+string(o.Card)+"\x00"+o.ResponseCode)
-	variant, err := tx.variant(ctx, digest)
-	if err != nil {
-		return err
+	if o.Card == nil { // a card has an id of its own, so only texts can be equal
+		var err error
+		if o.Variant, err = tx.variant(ctx, digest); err != nil {
+			return err
+		}
 	}
-	o.Variant = variant
 	body, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
@@ -64,7 +65,6 @@ func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
 
 // variant counts the equal messages to the same person that WeCom's duplicate
 // check could take for this one: two messages with equal text are two messages.
-// A card has an id of its own, so only texts can be equal.
 func (tx *Tx) variant(ctx context.Context, digest string) (int, error) {
 	n, err := tx.db.NewSelect().Model((*outboxRow)(nil)).Where("digest = ?", digest).Where("created_at > ?", tx.Now.Add(-duplicateCheck)).Count(ctx)
 	if err != nil {

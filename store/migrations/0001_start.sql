@@ -26,6 +26,7 @@ CREATE TABLE outbox (
 	tried_at    TIMESTAMPTZ,
 	first_tried TIMESTAMPTZ
 );
+CREATE INDEX outbox_queue ON outbox (id) WHERE state = 'pending';
 CREATE INDEX outbox_pending ON outbox (person, id) WHERE state = 'pending';
 CREATE INDEX outbox_pace ON outbox (person, tried_at);
 CREATE INDEX outbox_equal ON outbox (digest, created_at);
