@@ -245,7 +245,7 @@ func (o *Outbox) failed(ctx context.Context, tx *Tx, p *parcel) error {
 		state = Dead
 	}
 	res, err := tx.db.NewUpdate().Model(&p.outboxRow).Set("state = ?", state).Set("due_at = ?", next).Set("leased_to = NULL").
-		Set("last_error = ?", clip(p.err.Error(), 300)).WherePK().Exec(ctx)
+		Set("last_error = ?", clip(p.err.Error(), 300)).WherePK().Where("state = ?", Pending).Exec(ctx)
 	if err != nil || !dead {
 		return err
 	}

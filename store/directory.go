@@ -56,12 +56,14 @@ func (d *Directory) Peek(userID string) (p bot.Person, ok bool) {
 	return v.person, ok && d.fresh(v)
 }
 
-func (d *Directory) fresh(v verdict) bool {
+func (d *Directory) fresh(v verdict) bool { return d.Store.Now().Sub(v.at) < d.ttl(v) }
+
+func (d *Directory) ttl(v verdict) time.Duration {
 	ttl := cmp.Or(d.TTL, 10*time.Minute)
 	if v.person.State != bot.Active {
-		ttl = min(ttl, refusedTTL)
+		return min(ttl, refusedTTL)
 	}
-	return d.Store.Now().Sub(v.at) < ttl
+	return ttl
 }
 
 // Person returns what the directory says of a userid. When it cannot be asked,
@@ -102,7 +104,8 @@ func (d *Directory) Person(ctx context.Context, userID string) (bot.Person, erro
 	}
 	if last.stands(d.Store.Now()) {
 		d.Store.Log.Warn("directory: taking its last word", "user", id, "at", last.at, "err", err)
-		d.remember(id, verdict{last.person, d.Store.Now().Add(refusedTTL - cmp.Or(d.TTL, 10*time.Minute))}) // ask again in a moment, not for each message
+		last.at = d.Store.Now().Add(min(refusedTTL, d.ttl(last)) - d.ttl(last)) // ask again in a moment, not for each message
+		d.remember(id, last)
 		return last.person, nil
 	}
 	return bot.Person{ID: userID, State: bot.Unreachable}, fmt.Errorf("directory: %w", err)
@@ -137,7 +140,9 @@ func (d *Directory) remember(id string, v verdict) {
 	if len(d.known) > 100_000 { // more people than any corporation has agents talking at once
 		clear(d.known)
 	}
-	d.known[id] = v
+	if old, ok := d.known[id]; !ok || !old.at.After(v.at) { // a fresh word may have come meanwhile
+		d.known[id] = v
+	}
 }
 
 // Forget makes the next question about a person go to the directory.
