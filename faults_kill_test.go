@@ -28,7 +28,6 @@ func TestKills(t *testing.T) {
 		kills := 0
 		for {
 			i := r.start()
-			r.box.SetCallback(i.url)
 			r.box.SetFaults(sim.Faults{LostAcks: 3})
 			if c.live(60*time.Millisecond + rand.N(200*time.Millisecond)) {
 				r.answered(i)

@@ -17,6 +17,10 @@ import (
 // what it did.
 var errRaced = errors.New("somebody else was faster")
 
+// errIgnored is a mistake of ours: a statement failed, and the transaction went
+// on as if it had not.
+var errIgnored = errors.New("a statement failed and its error was ignored")
+
 // Transient reports whether err says nothing about what was asked, only about
 // the database at that moment: it is unreachable, shutting down, full, read-only
 // or resolving a conflict. The same call may succeed later.
@@ -26,6 +30,9 @@ func Transient(err error) bool {
 	}
 	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
 		code := pg.Field('C')
+		if code == "25P02" { // an earlier statement failed and its error was ignored: that happens each time
+			return false
+		}
 		switch code[:min(2, len(code))] {
 		case "08", "40", "53", "55", "57", "58", "25": // connection, conflict, resources, locks, intervention, system, read-only
 			return true

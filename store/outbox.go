@@ -36,6 +36,7 @@ type outboxRow struct {
 	LeasedTo  *time.Time `bun:"leased_to"`   // somebody is sending it until then
 	TriedAt   *time.Time `bun:"tried_at"`    // the latest try
 	FirstTry  *time.Time `bun:"first_tried"` // WeCom's duplicate check counts from here
+	Variant   int        `bun:"variant"`     // chosen at the first try
 }
 
 // Push sends o after the transaction commits, and only then. It is tried until
@@ -46,12 +47,6 @@ func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
 	}
 	person := bot.Canonical(o.To)
 	digest := tx.s.keys.digest("push/"+person, o.Text+"\x00"+string(o.Card)+"\x00"+o.ResponseCode)
-	if o.Card == nil { // a card has an id of its own, so only texts can be equal
-		var err error
-		if o.Variant, err = tx.variant(ctx, digest); err != nil {
-			return err
-		}
-	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
@@ -61,21 +56,6 @@ func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
 		Counts: o.ResponseCode == "", State: Pending, CreatedAt: tx.Now, DueAt: tx.Now,
 	})
 	return nil
-}
-
-// variant counts the equal messages to the same person that WeCom's duplicate
-// check could take for this one: two messages with equal text are two messages.
-func (tx *Tx) variant(ctx context.Context, digest string) (int, error) {
-	n, err := tx.db.NewSelect().Model((*outboxRow)(nil)).Where("digest = ?", digest).Where("created_at > ?", tx.Now.Add(-duplicateCheck)).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("push: %w", err)
-	}
-	for _, p := range tx.pushes {
-		if p.Digest == digest {
-			n++
-		}
-	}
-	return n, nil
 }
 
 // Tell words r in the recipient's language and pushes it.
@@ -147,7 +127,7 @@ func (s *Store) Deliveries(ctx context.Context, state string, n int) ([]Delivery
 
 // Depth counts the pushes that wait and the ones that were given up.
 func (s *Store) Depth(ctx context.Context) (pending, dead int, err error) {
-	err = s.reads.NewRaw("SELECT coalesce(sum(CASE WHEN state = 'pending' THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN state = 'dead' THEN 1 ELSE 0 END), 0) FROM outbox WHERE state <> 'sent'").Scan(ctx, &pending, &dead)
+	err = s.reads.NewRaw("SELECT (SELECT count(*) FROM outbox WHERE state = 'pending'), (SELECT count(*) FROM outbox WHERE state = 'dead')").Scan(ctx, &pending, &dead)
 	if err != nil {
 		return 0, 0, fmt.Errorf("count deliveries: %w", err)
 	}
@@ -165,7 +145,7 @@ func (s *Store) purgeOutbox(ctx context.Context) (int64, error) {
 func (s *Store) purge(ctx context.Context, query string, kept time.Duration) (int64, error) {
 	res, err := s.db.NewRaw(query, s.Now().UTC().Add(-kept)).Exec(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("purge: %w", err)
+		return 0, err
 	}
 	return res.RowsAffected()
 }

@@ -76,12 +76,21 @@ func findPerson(ctx context.Context, db bun.IDB, id string) (personRow, error) {
 	return p, nil
 }
 
-// savePerson keeps the directory's verdict on id.
+// savePerson keeps the directory's verdict on id. A name anybody may make up is
+// not worth a row, but one that was a person's is nobody's any more.
 func (s *Store) savePerson(ctx context.Context, id string, p bot.Person, at time.Time) error {
+	if p.State == bot.Unknown {
+		_, err := s.db.NewUpdate().Model((*personRow)(nil)).Set("state = ?", p.State).Set("checked_at = ?", at).Where("id = ?", id).Where("checked_at <= ?", at).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("save person %s: %w", id, err)
+		}
+		return nil
+	}
 	row := personRow{ID: id, UserID: p.ID, UID: uuid.NewString(), Name: p.Name, State: p.State, Departments: notNil(p.Departments), Tags: notNil(p.Tags), CheckedAt: at, CreatedAt: at}
 	_, err := s.db.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").
 		Set("user_id = EXCLUDED.user_id").Set("name = EXCLUDED.name").Set("state = EXCLUDED.state").
 		Set("departments = EXCLUDED.departments").Set("tags = EXCLUDED.tags").Set("checked_at = EXCLUDED.checked_at").
+		Where("person_row.checked_at <= EXCLUDED.checked_at"). // answers may overtake each other
 		Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("save person %s: %w", id, err)
@@ -115,18 +124,6 @@ func (tx *Tx) Welcome(ctx context.Context, userID string) (bool, error) {
 		return false, err
 	}
 	return true, nil
-}
-
-func (tx *Tx) languages(ctx context.Context, ids []string) (map[string]string, error) {
-	var rows []personRow
-	if err := tx.db.NewSelect().Model(&rows).Column("id", "lang").Where("id IN (?)", bun.List(ids)).Where("lang <> ''").Scan(ctx); err != nil {
-		return nil, fmt.Errorf("languages: %w", err)
-	}
-	langs := make(map[string]string, len(rows))
-	for _, r := range rows {
-		langs[r.ID] = r.Lang
-	}
-	return langs, nil
 }
 
 // Admins lists the administrators that are known here and active.

@@ -22,11 +22,13 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deskbell/bot"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/driver/pgdriver"
 )
 
 // The two failures every noun shares.
@@ -65,10 +67,12 @@ type Store struct {
 	reads  *bun.DB // reads outside a transaction
 	keys   *keyring
 	pg     bool
+	conf   *pgdriver.Config // nil on SQLite
 	unlock func()
 	inbox  *batcher[*received]
 	pushed chan struct{} // signalled when a commit left something to deliver
 	agents sync.Map      // canonical userid → the directory facts its agent row has
+	wiped  atomic.Int64  // up to this row of the inbox, replies are gone
 	stop   context.CancelFunc
 }
 
@@ -158,7 +162,10 @@ func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return s.tx(ctx, &Tx{}, fn)
 }
 
-func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) {
+	ctx, done := bounded(ctx)
+	defer done()
+	defer func() { s.suspect(err) }()
 	db, err := s.db.WithQueryHook(&tx.activity).BeginTx(ctx, &sql.TxOptions{})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -169,6 +176,9 @@ func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
 	}
 	if err := tx.flush(ctx); err != nil {
 		return errors.Join(err, ignoreDone(db.Rollback()))
+	}
+	if tx.broken.Load() {
+		return errors.Join(errIgnored, ignoreDone(db.Rollback()))
 	}
 	bot.Failpoint("before-commit")
 	if err := db.Commit(); err != nil {
@@ -209,9 +219,10 @@ func (tx *Tx) Mark() Mark {
 }
 
 // Reset forgets what was gathered since the mark. It reports false when rows
-// were already written since: then only a rollback of everything helps.
+// were already written since, or a statement failed: then only a rollback of
+// everything helps.
 func (tx *Tx) Reset(m Mark) bool {
-	if tx.wrote.Load() {
+	if tx.wrote.Load() || tx.broken.Load() {
 		return false
 	}
 	tx.audits, tx.pushes, tx.done = tx.audits[:m.audits], tx.pushes[:m.pushes], tx.done[:m.done]
