@@ -23,13 +23,12 @@ const (
 func TestKills(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, url string) {
 		r := newRig(t, url, killPeople, sim.Config{RetryAfter: 20 * time.Millisecond})
-		r.box.SetFaults(sim.Faults{LostAcks: killCalls / 10})
 		began := time.Now()
 		c := newCrowd(r)
 		kills := 0
 		for {
 			i := r.start()
-			r.box.SetCallback(i.url)
+			r.box.SetFaults(sim.Faults{LostAcks: 3})
 			if c.live(60*time.Millisecond + rand.N(200*time.Millisecond)) {
 				r.answered(i)
 				if err := i.stop(); err != nil {

@@ -128,7 +128,8 @@ type instance struct {
 	ended chan struct{} // closed when the process is gone
 }
 
-// start starts an instance and returns when it serves.
+// start starts an instance and returns when it serves. Callbacks go there from
+// now on.
 func (r *rig) start(environ ...string) *instance {
 	r.Helper()
 	i, err := r.launch(environ...)
@@ -146,10 +147,10 @@ func (r *rig) launch(environ ...string) (*instance, error) {
 	i.cmd.Stderr = &i.log
 	out, err := i.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		r.Fatal(err)
 	}
 	if err := i.cmd.Start(); err != nil {
-		return nil, err
+		r.Fatal(err)
 	}
 	r.Cleanup(i.kill)
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -163,6 +164,7 @@ func (r *rig) launch(environ ...string) (*instance, error) {
 		return i, fmt.Errorf("deskbell serve: %v, %w, said %q, logged %s", i.cmd.ProcessState, err, line, &i.log)
 	}
 	i.url = url + "/callbacks/wecom"
+	r.box.SetCallback(i.url)
 	return i, nil
 }
 
@@ -238,7 +240,9 @@ func (r *rig) settled() {
 		}
 		select {
 		case <-ctx.Done():
-			r.Fatalf("%d messages and pushes are left", left)
+			var why string
+			_ = db.QueryRow("SELECT max(last_error) FROM outbox WHERE state <> 'sent'").Scan(&why)
+			r.Fatalf("%d messages and pushes are left: %s", left, why)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

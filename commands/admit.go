@@ -104,6 +104,17 @@ func (r *Runner) sweep() {
 	}
 }
 
+// takeOver runs a message that nobody is working on.
+func (r *Runner) takeOver(m bot.Message) {
+	person := bot.Canonical(m.From)
+	if r.busyWith(person) {
+		return
+	}
+	if left, err := r.Store.Left(r.life, m.Key); err == nil && left {
+		r.ask(person, m.From, true)
+	}
+}
+
 // busyWith reports whether this process has a person's messages in hand.
 func (r *Runner) busyWith(person string) bool {
 	r.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -92,8 +93,25 @@ func (l *lane) next() (people []string, orphans bool) {
 	return people, orphans
 }
 
+// gather lets everybody else run for as long as that brings more people: whoever
+// was just told that their message is committed is about to join, and would
+// otherwise just miss this transaction.
+func (l *lane) gather() {
+	for before := -1; before < l.queued(); {
+		before = l.queued()
+		runtime.Gosched()
+	}
+}
+
+func (l *lane) queued() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.people)
+}
+
 func (r *Runner) drive(l *lane) {
 	for {
+		l.gather()
 		people, orphans := l.next()
 		switch {
 		case len(people) == 0:

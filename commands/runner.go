@@ -20,6 +20,9 @@ const (
 	// strangerWait bounds how long a callback waits for the reply to somebody the
 	// directory has to be asked about first: it may be slow.
 	strangerWait = 700 * time.Millisecond
+	// leftAfter is how long a message that was delivered again stays with whoever
+	// received it first: WeCom came back because something went wrong there.
+	leftAfter = 500 * time.Millisecond
 )
 
 // Options are what a Runner needs. Store, Directory and Word are required.
@@ -146,7 +149,7 @@ func (r *Runner) receive(ctx context.Context, m bot.Message, f *flight) {
 	if first {
 		r.admit(m.From)
 	} else {
-		r.running.Go(func() { r.follow(m.Key, f) })
+		r.running.Go(func() { r.follow(m, f) })
 	}
 }
 
@@ -212,23 +215,28 @@ func (r *Runner) land(key, text string, err error) {
 	}
 }
 
-// follow watches for the answer to a message that another instance has.
-func (r *Runner) follow(key string, f *flight) {
+// follow watches for the answer to a message that was received before. The
+// instance that has it may have died; then this one takes it over, without
+// waiting for the sweep.
+func (r *Runner) follow(m bot.Message, f *flight) {
+	left := time.After(leftAfter)
 	for delay := 20 * time.Millisecond; ; delay = min(2*delay, 300*time.Millisecond) {
 		select {
 		case <-f.done:
 			return
 		case <-r.life.Done():
-			r.land(key, "", r.life.Err())
+			r.land(m.Key, "", r.life.Err())
 			return
+		case <-left:
+			r.takeOver(m)
 		case <-time.After(delay):
 		}
-		if r.abandoned(key, f) {
+		if r.abandoned(m.Key, f) {
 			return
 		}
-		ans, err := r.Store.Answer(r.life, key)
+		ans, err := r.Store.Answer(r.life, m.Key)
 		if err == nil && ans.Done {
-			r.land(key, ans.Text, nil)
+			r.land(m.Key, ans.Text, nil)
 			return
 		}
 	}

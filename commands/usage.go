@@ -102,7 +102,7 @@ func (u *usage) add(p param, option bool) error {
 		case before.name == p.name:
 			return fmt.Errorf("named twice")
 		case before.rest:
-			return fmt.Errorf("nothing is left after %s...", before.name)
+			return fmt.Errorf("nothing is left behind [%s...]", before.name)
 		case p.required && !before.required:
 			return fmt.Errorf("a required word after an optional one")
 		}

@@ -2,17 +2,21 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"sync/atomic"
 
 	"github.com/uptrace/bun"
 )
 
-// activity tells the two things somebody who watches a transaction from outside
-// must know: whether it is waiting for the database right now, and whether it
-// wrote anything since the last Mark.
+// activity tells what somebody who watches a transaction from outside must know:
+// whether it is waiting for the database right now, whether it wrote anything
+// since the last Mark, and whether a statement failed. PostgreSQL then takes no
+// further one, and turns even a COMMIT into a rollback without saying so.
 type activity struct {
-	busy  atomic.Int32
-	wrote atomic.Bool
+	busy   atomic.Int32
+	wrote  atomic.Bool
+	broken atomic.Bool
 }
 
 // Waiting reports whether a statement is under way: a transaction that takes
@@ -29,4 +33,9 @@ func (a *activity) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.C
 }
 
 // AfterQuery implements bun.QueryHook.
-func (a *activity) AfterQuery(context.Context, *bun.QueryEvent) { a.busy.Add(-1) }
+func (a *activity) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	a.busy.Add(-1)
+	if e.Err != nil && !errors.Is(e.Err, sql.ErrNoRows) {
+		a.broken.Store(true)
+	}
+}

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -108,9 +110,12 @@ func (tx *Tx) Agent(ctx context.Context, userID string) (Agent, error) {
 // Agents lists the agents of a status, or all of them, by name.
 func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
 	var list []Agent
-	if err := tx.db.NewSelect().Model(&list).Where("role <> ?", bot.Anyone.String()).Order("name", "id").Scan(ctx); err != nil {
+	if err := tx.db.NewSelect().Model(&list).Where("role <> ?", bot.Anyone.String()).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
+	slices.SortFunc(list, func(a, b Agent) int { // databases differ in how they order text
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Key, b.Key))
+	})
 	for i := range list {
 		list[i] = list[i].at(tx.Now)
 	}

@@ -26,7 +26,7 @@ func BenchmarkReceive(b *testing.B) {
 				if err != nil || !first {
 					b.Error(first, err)
 				}
-			}, nil, storetest.Plain(b, url(b)))
+			}, func() {}, storetest.Plain(b, url(b)))
 		})
 	}
 }

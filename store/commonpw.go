@@ -13,11 +13,11 @@ import (
 func common(password string) bool {
 	p := strings.ToLower(password)
 	_, listed := commonWords()[p]
-	return listed || run(p) || repeated(p) || date(p)
+	return listed || sequence(p) || repeated(p) || date(p)
 }
 
-// run is a stretch of neighbouring keys, or of the alphabet, either way.
-func run(p string) bool {
+// sequence is a stretch of neighbouring keys, or of the alphabet, either way.
+func sequence(p string) bool {
 	for _, row := range [...]string{
 		"01234567890123456789", "09876543210987654321", "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba",
 		"qwertyuiop[]", "poiuytrewq", "asdfghjkl;'", "lkjhgfdsa", "qwertyuiopasdfghjklzxcvbnm", "mnbvcxzlkjhgfdsapoiuytrewq",

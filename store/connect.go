@@ -2,7 +2,9 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -19,15 +21,16 @@ import (
 // lane of commands, one to receive, one to deliver, and some for the API.
 const maxConns = 16
 
-func (s *Store) connect(url string) error {
+func (s *Store) connect(address string) error {
 	s.unlock = func() {}
+	path, lite := strings.CutPrefix(address, "sqlite:")
 	switch {
-	case strings.HasPrefix(url, "sqlite:"):
-		return s.openSQLite(strings.TrimPrefix(url, "sqlite:"))
-	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
-		return s.openPostgres(url)
+	case lite && path != "":
+		return s.openSQLite(path)
+	case strings.HasPrefix(address, "postgres://"), strings.HasPrefix(address, "postgresql://"):
+		return s.openPostgres(address)
 	}
-	return fmt.Errorf("store.url must start with sqlite: or postgres://")
+	return errors.New("store.url must be sqlite:FILE or postgres://…")
 }
 
 // openSQLite opens a file, or ":memory:". WAL with synchronous=FULL keeps every
@@ -41,8 +44,12 @@ func (s *Store) openSQLite(path string) error {
 			return err
 		}
 		s.unlock = unlock
+		if err := private(path); err != nil {
+			s.unlock()
+			return err
+		}
 	}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+pragmas)
+	db, err := sql.Open("sqlite", fileURI(path)+"?"+pragmas)
 	if err != nil {
 		s.unlock()
 		return fmt.Errorf("open sqlite: %w", err)
@@ -54,7 +61,7 @@ func (s *Store) openSQLite(path string) error {
 	if memory {
 		return nil
 	}
-	reads, err := sql.Open("sqlite", "file:"+path+"?"+pragmas+"&_pragma=query_only(1)")
+	reads, err := sql.Open("sqlite", fileURI(path)+"?"+pragmas+"&_pragma=query_only(1)")
 	if err != nil {
 		s.unlock()
 		return fmt.Errorf("open sqlite: %w", err)
@@ -65,8 +72,14 @@ func (s *Store) openSQLite(path string) error {
 	return nil
 }
 
+// fileURI names a file so that SQLite opens that one: in a URI, what follows a
+// "#" or "?" is not part of the name.
+func fileURI(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
 func (s *Store) openReadOnly(path string) error {
-	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", fileURI(path)+"?mode=ro&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return fmt.Errorf("open sqlite: %w", err)
 	}
@@ -75,14 +88,32 @@ func (s *Store) openReadOnly(path string) error {
 	return nil
 }
 
-func (s *Store) openPostgres(url string) error {
-	var conn *pgdriver.Connector
-	if err := catch(func() { conn = pgdriver.NewConnector(pgdriver.WithDSN(url)) }); err != nil {
-		return fmt.Errorf("store.url is not a PostgreSQL address: %w", err)
+// private creates the file of a new store so that nobody else on the host reads
+// it: it is about people. SQLite gives the files beside it the same mode. A file
+// that is there already keeps the mode its owner gave it.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open sqlite: %w", err)
 	}
-	conf := conn.Config()
-	conf.DialTimeout, conf.ReadTimeout, conf.WriteTimeout = 3*time.Second, 30*time.Second, 10*time.Second
-	conf.AppName = "deskbell"
+	return f.Close()
+}
+
+// openPostgres keeps the address, and what is wrong with it, out of errors: a
+// password with a character that should have been escaped may turn up in any
+// part of it.
+func (s *Store) openPostgres(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil && strings.Contains(address, "@") {
+		return errors.New("store.url is not an address: want postgres://user:password@host:5432/database, with %40 for @, %2F for /, %3A for :, %23 for #, %3F for ? and %25 for % in the password")
+	}
+	var conn *pgdriver.Connector
+	if err := catch(func() { conn = pgdriver.NewConnector(pgdriver.WithDSN(address)) }); err != nil {
+		return fmt.Errorf("store.url: %w", err)
+	}
+	s.conf = conn.Config()
+	s.conf.DialTimeout, s.conf.ReadTimeout, s.conf.WriteTimeout = 3*time.Second, within, within
+	s.conf.AppName = "deskbell"
 	db := sql.OpenDB(conn)
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)

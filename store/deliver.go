@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +33,9 @@ const (
 	hourly = 900
 	// sendAtOnce bounds the calls under way, below WeCom's limit on concurrency.
 	sendAtOnce = 16
+	// claimAtOnce bounds what is claimed: more than is sent at once, so that one
+	// transaction serves many sends.
+	claimAtOnce = 64
 )
 
 // Outbox delivers what transactions pushed: in order for each person, paced
@@ -44,8 +47,12 @@ type Outbox struct {
 	Poll   time.Duration        // looks for due pushes this often, besides being woken; default 1 s
 	Result func(outcome string) // counts sent, retry and dead; may be nil
 
-	alerts Limiter
+	told time.Time // when the administrators last heard of a push that was given up
 }
+
+// errUnsent is what came of a push that was claimed, and then the outbox was
+// stopped.
+var errUnsent = errors.New("not sent: stopping")
 
 // parcel is a push on its way.
 type parcel struct {
@@ -58,7 +65,7 @@ type parcel struct {
 
 // Run delivers until ctx ends, then finishes the sends under way.
 func (o *Outbox) Run(ctx context.Context) {
-	settled := make(chan *parcel, sendAtOnce)
+	settled, hands := make(chan *parcel, claimAtOnce), make(chan struct{}, sendAtOnce)
 	last := context.WithoutCancel(ctx) // what was begun is finished
 	tick := time.NewTicker(cmp.Or(o.Poll, time.Second))
 	defer tick.Stop()
@@ -66,7 +73,10 @@ func (o *Outbox) Run(ctx context.Context) {
 	for ctx.Err() == nil || len(flying) > 0 {
 		more, stop := o.Store.pushed, ctx.Done()
 		if ctx.Err() == nil {
-			room := sendAtOnce - len(flying)
+			room := claimAtOnce - len(flying)
+			if room < claimAtOnce/2 {
+				room = 0
+			}
 			parcels, err := o.Store.claim(ctx, room)
 			if err != nil && ctx.Err() == nil {
 				o.Store.Log.Warn("outbox: cannot look for pushes", "err", err)
@@ -74,7 +84,13 @@ func (o *Outbox) Run(ctx context.Context) {
 			for _, p := range parcels {
 				flying[p.ID] = true
 				go func() {
-					o.send(last, p)
+					hands <- struct{}{}
+					if ctx.Err() == nil {
+						o.send(last, p)
+					} else if p.err == nil {
+						p.err = errUnsent
+					}
+					<-hands
 					settled <- p
 				}()
 			}
@@ -100,6 +116,8 @@ func (o *Outbox) renew(ctx context.Context, flying map[int64]bool) {
 	if len(flying) == 0 {
 		return
 	}
+	ctx, done := bounded(ctx)
+	defer done()
 	_, err := o.Store.db.NewUpdate().Model((*outboxRow)(nil)).Set("leased_to = ?", o.Store.Now().UTC().Add(sendLease)).
 		Where("id IN (?)", bun.List(slices.Collect(maps.Keys(flying)))).Where("state = ?", Pending).Exec(ctx)
 	if err != nil {
@@ -123,6 +141,9 @@ func (o *Outbox) send(ctx context.Context, p *parcel) {
 	}
 	bot.Failpoint("before-send")
 	p.receipt, p.err = o.Sender.Send(ctx, p.out)
+	if p.err == nil && slices.ContainsFunc(p.receipt.Invalid, func(id string) bool { return bot.Canonical(id) == p.Person }) {
+		p.err = errNobody
+	}
 	bot.Failpoint("after-send")
 }
 
@@ -185,9 +206,8 @@ func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
 				continue
 			}
 			p := &parcel{outboxRow: row}
-			var body []byte
-			if body, p.err = s.keys.open("outbox/"+row.Digest, row.Body); p.err == nil {
-				p.err = json.Unmarshal(body, &p.out)
+			if err := tx.unwrap(ctx, p); err != nil {
+				return err
 			}
 			if row.Recalls != "" {
 				if err := tx.db.NewSelect().Table("outbox").Column("msg_id").Where("ref = ?", row.Recalls).Scan(ctx, &p.out.Recall); err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -195,11 +215,10 @@ func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
 				}
 				p.moot = p.out.Recall == ""
 			}
-			if p.FirstTry == nil {
-				p.FirstTry = &tx.Now
-			}
-			p.Tries++
 			parcels, ids = append(parcels, p), append(ids, row.ID)
+		}
+		if len(rows) == n && len(ids) < n { // some were put off: there may be others in their place
+			tx.after(s.wakeOutbox)
 		}
 		if len(ids) == 0 {
 			return nil
@@ -211,30 +230,26 @@ func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
 	return parcels, err
 }
 
-// paced tells from when on one more message to the recipient stays under the
-// limits over any minute and any hour. Every try counts, since one that timed
-// out may have arrived.
-func (tx *Tx) paced(ctx context.Context, row outboxRow) (time.Time, error) {
-	pace := tx.s.Pace
-	if pace.N == 0 || !row.Counts {
-		return tx.Now, nil
+// unwrap makes p ready to be sent. p.err says that it cannot be.
+func (tx *Tx) unwrap(ctx context.Context, p *parcel) error {
+	var body []byte
+	if body, p.err = tx.s.keys.open("outbox/"+p.Digest, p.Body); p.err == nil {
+		p.err = json.Unmarshal(body, &p.out)
 	}
-	var tried []time.Time
-	err := tx.db.NewSelect().Model((*outboxRow)(nil)).Column("tried_at").Where("person = ?", row.Person).Where("tried_at > ?", tx.Now.Add(-time.Hour)).
-		Where("counts").Order("tried_at DESC").Limit(max(hourly, pace.N)).Scan(ctx, &tried)
-	if err != nil {
-		return tx.Now, fmt.Errorf("pace: %w", err)
-	}
-	free := tx.Now
-	if len(tried) >= pace.N {
-		free = tried[pace.N-1].Add(pace.Per)
-	}
-	if len(tried) >= hourly {
-		if hour := tried[hourly-1].Add(time.Hour); hour.After(free) {
-			free = hour
+	p.Tries++
+	switch {
+	case p.FirstTry == nil:
+		p.FirstTry = &tx.Now
+		if p.out.Text != "" { // a card has an id of its own, so only texts can be equal
+			if err := tx.vary(ctx, p); err != nil {
+				return err
+			}
 		}
+	case tx.Now.After(lastTry(p)):
+		p.err = errTooLate
 	}
-	return free, nil
+	p.out.Variant = p.Variant
+	return nil
 }
 
 // settle records what came of first and of every other send that has ended
@@ -242,25 +257,28 @@ func (tx *Tx) paced(ctx context.Context, row outboxRow) (time.Time, error) {
 // identical message is sent again, which WeCom recognises.
 func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel, flying map[int64]bool) {
 	batch := []*parcel{first}
-	for range cap(more) {
-		select {
-		case p := <-more:
-			batch = append(batch, p)
-		default:
-		}
+	runtime.Gosched() // others are about to end
+	for range len(more) {
+		batch = append(batch, <-more)
 	}
 	bot.Failpoint("before-outbox-done")
+	told := o.told
 	err := o.Store.Tx(ctx, func(tx *Tx) error {
-		var sent []int64
+		var sent, unsent []int64
 		for _, p := range batch {
 			if p.err == nil {
 				sent = append(sent, p.ID)
 				if err := tx.named(ctx, p); err != nil {
 					return err
 				}
+			} else if p.err == errUnsent {
+				unsent = append(unsent, p.ID)
 			} else if err := o.failed(ctx, tx, p); err != nil {
 				return err
 			}
+		}
+		if err := tx.putBack(ctx, unsent); err != nil {
+			return err
 		}
 		if len(sent) == 0 {
 			return nil
@@ -270,6 +288,7 @@ func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel,
 		return err
 	})
 	if err != nil {
+		o.told = told
 		o.Store.Log.Warn("outbox: cannot record deliveries", "n", len(batch), "err", err)
 	}
 	for _, p := range batch {
@@ -287,51 +306,20 @@ func (tx *Tx) named(ctx context.Context, p *parcel) error {
 	return err
 }
 
-// failed puts a push off, or gives it up when trying again cannot help.
-func (o *Outbox) failed(ctx context.Context, tx *Tx, p *parcel) error {
-	next := tx.Now.Add(backoff(p.Tries, p.err))
-	dead := !worthRetrying(p.err) || next.After(p.FirstTry.Add(duplicateCheck-time.Minute))
-	state := Pending
-	if dead {
-		state = Dead
-	}
-	res, err := tx.db.NewUpdate().Model(&p.outboxRow).Set("state = ?", state).Set("due_at = ?", next).Set("leased_to = NULL").
-		Set("last_error = ?", clip(p.err.Error(), 300)).WherePK().Where("state = ?", Pending).Exec(ctx)
-	if err != nil || !dead {
-		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 { // somebody else got it through meanwhile
-		return err
-	}
-	p.State = Dead
-	o.Store.Log.Error("outbox: given up", "id", p.ID, "user", p.Person, "tries", p.Tries, "err", p.err)
-	return o.alert(ctx, tx, p)
-}
-
-// alert tells the administrators that a push was given up: now and then, not
-// about each one, and nobody about a push to themselves.
-func (o *Outbox) alert(ctx context.Context, tx *Tx, p *parcel) error {
-	if o.alerts.Allow("dead", Rate{N: 1, Per: 10 * time.Minute}, tx.Now) > 0 {
+// putBack undoes the claim of pushes that nobody tried to send.
+func (tx *Tx) putBack(ctx context.Context, ids []int64) error {
+	if len(ids) == 0 {
 		return nil
 	}
-	admins, err := tx.Admins(ctx)
-	if err != nil {
-		return err
-	}
-	for _, admin := range admins {
-		if admin.Key() == p.Person {
-			continue
-		}
-		if err := tx.Tell(ctx, admin.ID, bot.Text("outbox.dead", Delivery{ID: p.ID, To: p.Person, State: Dead, Tries: p.Tries, LastError: p.err.Error(), CreatedAt: p.CreatedAt})); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("leased_to = NULL").Set("tries = tries - 1").
+		Set("first_tried = CASE WHEN tries > 1 THEN first_tried END").Where("id IN (?)", bun.List(ids)).Where("state = ?", Pending).Exec(ctx)
+	return err
 }
 
 func (o *Outbox) count(p *parcel) {
 	switch {
 	case o.Result == nil:
+	case p.err == errUnsent:
 	case p.err == nil:
 		o.Result("sent")
 	case p.State == Dead:
@@ -339,21 +327,6 @@ func (o *Outbox) count(p *parcel) {
 	default:
 		o.Result("retry")
 	}
-}
-
-func worthRetrying(err error) bool {
-	e, ok := errors.AsType[*bot.Error](err)
-	return ok && (e.Kind == bot.Unavailable || e.Kind == bot.Limited) || Transient(err)
-}
-
-// backoff doubles from a second to five minutes. A limit of WeCom's is over at
-// the earliest when its minute is (document 90312).
-func backoff(tries int, err error) time.Duration {
-	d := min(time.Second<<min(tries-1, 9), 5*time.Minute)
-	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind == bot.Limited {
-		d = max(d, time.Minute)
-	}
-	return d + rand.N(d/4+1)
 }
 
 func clip(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }

@@ -15,8 +15,8 @@ const (
 	// grace is how long the directory's last word on a person stands when the
 	// directory cannot be asked.
 	grace = 24 * time.Hour
-	// patience is how long a person whose last word has run out waits for a new
-	// one before the old one is taken.
+	// patience is how long one who asks waits for a slow directory that has given
+	// a last word before, until that is taken.
 	patience = 300 * time.Millisecond
 	// refusedTTL is how long a refusal stands: short, so that somebody who was
 	// just added is not turned away for long.
@@ -33,17 +33,21 @@ type Directory struct {
 	Lookup func(ctx context.Context, userID string, tags []int) (bot.Person, error)
 	TTL    time.Duration // default 10 min
 
-	mu    sync.Mutex
-	known map[string]verdict
-	asked map[string]*question
+	mu     sync.Mutex
+	known  map[string]verdict
+	asked  map[string]*question
+	forgot map[string]bool // what the store remembers of them does not count
 }
 
+// verdict is what the directory said of a person, in answer to a question that
+// was put at a time.
 type verdict struct {
 	person bot.Person
 	at     time.Time
 }
 
 type question struct {
+	at     time.Time
 	done   chan struct{}
 	person bot.Person
 	err    error
@@ -58,12 +62,14 @@ func (d *Directory) Peek(userID string) (p bot.Person, ok bool) {
 	return v.person, ok && d.fresh(v)
 }
 
-func (d *Directory) fresh(v verdict) bool {
+func (d *Directory) fresh(v verdict) bool { return d.Store.Now().Sub(v.at) < d.ttl(v) }
+
+func (d *Directory) ttl(v verdict) time.Duration {
 	ttl := cmp.Or(d.TTL, 10*time.Minute)
 	if v.person.State != bot.Active {
-		ttl = min(ttl, refusedTTL)
+		return min(ttl, refusedTTL)
 	}
-	return d.Store.Now().Sub(v.at) < ttl
+	return ttl
 }
 
 // Person returns what the directory says of a userid. When it cannot be asked,
@@ -82,7 +88,7 @@ func (d *Directory) Person(ctx context.Context, userID string) (bot.Person, erro
 		return bot.Person{ID: userID, State: bot.Unreachable}, err
 	}
 	if d.fresh(last) {
-		return last.person, nil
+		return d.remember(id, last), nil
 	}
 	q := d.ask(id, userID)
 	var hurry <-chan time.Time
@@ -104,8 +110,8 @@ func (d *Directory) Person(ctx context.Context, userID string) (bot.Person, erro
 	}
 	if last.stands(d.Store.Now()) {
 		d.Store.Log.Warn("directory: taking its last word", "user", id, "at", last.at, "err", err)
-		d.remember(id, verdict{last.person, d.Store.Now().Add(refusedTTL - cmp.Or(d.TTL, 10*time.Minute))}) // ask again in a moment, not for each message
-		return last.person, nil
+		last.at = d.Store.Now().Add(min(refusedTTL, d.ttl(last)) - d.ttl(last)) // ask again in a moment, not for each message
+		return d.remember(id, last), nil
 	}
 	return bot.Person{ID: userID, State: bot.Unreachable}, fmt.Errorf("directory: %w", err)
 }
@@ -154,8 +160,14 @@ func (v verdict) stands(now time.Time) bool {
 	return !v.at.IsZero() && now.Sub(v.at) < grace
 }
 
-// last is the latest word on id, from the process or else from the store.
+// last is the latest word on id that the store remembers.
 func (d *Directory) last(ctx context.Context, id string) (verdict, error) {
+	d.mu.Lock()
+	forgot := d.forgot[id]
+	d.mu.Unlock()
+	if forgot {
+		return verdict{}, nil
+	}
 	p, err := findPerson(ctx, d.Store.reads, id)
 	if errors.Is(err, ErrNotFound) {
 		return verdict{}, nil
@@ -163,16 +175,23 @@ func (d *Directory) last(ctx context.Context, id string) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	v := verdict{p.person(), p.CheckedAt}
-	if d.fresh(v) {
-		d.remember(id, v)
-	}
-	return v, nil
+	return verdict{p.person(), p.CheckedAt}, nil
 }
 
-func (d *Directory) remember(id string, v verdict) {
+// remember keeps v, unless a later word came meanwhile, and returns what counts.
+func (d *Directory) remember(id string, v verdict) bot.Person {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if old, ok := d.known[id]; ok && old.at.After(v.at) {
+		return old.person
+	}
+	if !d.forgot[id] {
+		d.keep(id, v)
+	}
+	return v.person
+}
+
+func (d *Directory) keep(id string, v verdict) {
 	if d.known == nil {
 		d.known = map[string]verdict{}
 	}
@@ -182,11 +201,18 @@ func (d *Directory) remember(id string, v verdict) {
 	d.known[id] = v
 }
 
-// Forget makes the next question about a person go to the directory.
+// Forget makes the next question about a person go to the directory. What it
+// said before does not count any more, not even as its last word.
 func (d *Directory) Forget(userID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.known, bot.Canonical(userID))
+	id := bot.Canonical(userID)
+	delete(d.known, id)
+	delete(d.asked, id) // the answer may be about the time before
+	if d.forgot == nil {
+		d.forgot = map[string]bool{}
+	}
+	d.forgot[id] = true
 }
 
 // forgetBefore forgets that a person was active before they left.
@@ -210,6 +236,11 @@ func (d *Directory) ask(id, userID string) *question {
 		d.asked = map[string]*question{}
 	}
 	q := &question{done: make(chan struct{})}
+	if v, ok := d.known[id]; ok && d.fresh(v) { // it was answered a moment ago
+		q.person = v.person
+		close(q.done)
+		return q
+	}
 	d.asked[id] = q
 	go func() {
 		defer close(q.done)
@@ -217,20 +248,38 @@ func (d *Directory) ask(id, userID string) *question {
 			if v := recover(); v != nil {
 				q.err = fmt.Errorf("panic while asking: %v", v)
 			}
-			d.mu.Lock()
-			delete(d.asked, id)
-			d.mu.Unlock()
+			d.answered(id, q)
 		}()
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
-		asked := d.Store.Now().UTC()
-		q.person, q.err = d.Lookup(ctx, userID, d.Store.Roles.Tags())
-		if q.err != nil {
+		q.at = d.Store.Now().UTC()
+		if q.person, q.err = d.Lookup(ctx, userID, d.Store.Roles.Tags()); q.err != nil {
 			return
 		}
-		if q.err = d.Store.savePerson(ctx, id, q.person, asked); q.err == nil {
-			d.remember(id, verdict{q.person, asked})
+		err := d.Store.savePerson(ctx, id, q.person, q.at)
+		if err == nil {
+			return
 		}
+		if q.person.State == bot.Active {
+			q.err = err
+			return
+		}
+		d.Store.Log.Error("directory: a refusal holds, but only here: it cannot be stored", "user", id, "err", err)
 	}()
 	return q
+}
+
+// answered takes a question off the list and keeps its answer, unless the person
+// was forgotten after it was put.
+func (d *Directory) answered(id string, q *question) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asked[id] != q {
+		return
+	}
+	delete(d.asked, id)
+	if q.err == nil {
+		d.keep(id, verdict{q.person, q.at})
+		delete(d.forgot, id)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/uptrace/bun/driver/pgdriver"
 	"modernc.org/sqlite"
@@ -18,6 +17,10 @@ import (
 // what it did.
 var errRaced = errors.New("somebody else was faster")
 
+// errIgnored is a mistake of ours: a statement failed, and the transaction went
+// on as if it had not.
+var errIgnored = errors.New("a statement failed and its error was ignored")
+
 // Transient reports whether err says nothing about what was asked, only about
 // the database at that moment: it is unreachable, shutting down, full, read-only
 // or resolving a conflict. The same call may succeed later.
@@ -27,6 +30,9 @@ func Transient(err error) bool {
 	}
 	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
 		code := pg.Field('C')
+		if code == "25P02" { // an earlier statement failed and its error was ignored: that happens each time
+			return false
+		}
 		switch code[:min(2, len(code))] {
 		case "08", "40", "53", "55", "57", "58", "25": // connection, conflict, resources, locks, intervention, system, read-only
 			return true
@@ -49,12 +55,4 @@ func Transient(err error) bool {
 		}
 	}
 	return false
-}
-
-// duplicate reports whether a unique constraint refused a row.
-func duplicate(err error) bool {
-	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
-		return pg.Field('C') == "23505"
-	}
-	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }

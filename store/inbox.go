@@ -30,6 +30,7 @@ type inboxRow struct {
 	Attempts   int        `bun:"attempts"`
 	ReceivedAt time.Time  `bun:"received_at"`
 	DoneAt     *time.Time `bun:"done_at"`
+	Lang       string     `bun:"lang,scanonly"` // of the person, "" when none was chosen
 }
 
 // Answer is what a finished message is answered with, each time it is
@@ -84,6 +85,7 @@ func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	err := s.receive(ctx, batch)
+	s.suspect(err)
 	if err == nil || len(batch) == 1 || Transient(err) {
 		for _, r := range batch {
 			r.done <- err
@@ -190,21 +192,21 @@ func (s *Store) Work(ctx context.Context, people []string, limit int, fn func(*T
 
 func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, error) {
 	var rows []inboxRow
-	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").
+	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").ColumnExpr("coalesce(people.lang, '') AS lang").
+		Join("LEFT JOIN people ON people.id = inbox_row.person").
 		Where("person IN (?)", bun.List(people)).Where("done_at IS NULL").Order("seq").Limit(limit)
 	if tx.s.pg {
-		q = q.For("UPDATE")
+		q = q.For("UPDATE OF inbox_row")
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
-	langs, err := tx.choices(ctx, people)
-	if err != nil {
+	if err := tx.grants(ctx, people); err != nil {
 		return nil, err
 	}
 	items := make([]Item, 0, len(rows))
 	for _, row := range rows {
-		it := Item{Seq: row.Seq, Person: row.Person, Lang: langs[row.Person], Attempts: row.Attempts, Received: row.ReceivedAt}
+		it := Item{Seq: row.Seq, Person: row.Person, Lang: row.Lang, Attempts: row.Attempts, Received: row.ReceivedAt}
 		text, err := tx.s.keys.open("inbox/"+row.Key, row.Message)
 		if err == nil {
 			err = json.Unmarshal(text, &it.Message)
@@ -291,6 +293,25 @@ func (s *Store) Attempted(ctx context.Context, people []string) (bool, error) {
 		return false, fmt.Errorf("look for attempts: %w", err)
 	}
 	return yes, nil
+}
+
+// Left reports whether a message is not done and nobody is working on it right
+// now.
+func (s *Store) Left(ctx context.Context, key string) (left bool, err error) {
+	err = s.tx(ctx, &Tx{}, func(tx *Tx) error {
+		var seqs []int64
+		q := tx.db.NewSelect().Model((*inboxRow)(nil)).Column("seq").Where("key = ?", key).Where("done_at IS NULL")
+		if s.pg {
+			q = q.For("UPDATE SKIP LOCKED")
+		}
+		err := q.Scan(ctx, &seqs)
+		left = len(seqs) > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look whether a message was left: %w", err)
+	}
+	return left, nil
 }
 
 // inboxKept is how long a message is remembered after it was done. It bounds how

@@ -25,7 +25,8 @@ func (l *Limiter) Allow(key string, r Rate, now time.Time) time.Duration {
 	if r.N <= 0 {
 		return 0
 	}
-	each := r.Per / time.Duration(r.N)
+	each := max(r.Per/time.Duration(r.N), 1)
+	all := each * time.Duration(r.N) // r.Per, but for what the division left over
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.next == nil {
@@ -35,7 +36,7 @@ func (l *Limiter) Allow(key string, r Rate, now time.Time) time.Duration {
 	if full.Before(now) {
 		full = now
 	}
-	if wait := full.Add(each).Sub(now) - r.Per; wait > 0 {
+	if wait := full.Add(each).Sub(now) - all; wait > 0 {
 		return wait
 	}
 	l.next[key] = full.Add(each)

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"deskbell/bot"
 )
@@ -52,10 +54,8 @@ func LinkPath(p string, l bot.Level) (string, error) {
 	if p[0] != '/' {
 		return bad("does not start with /")
 	}
-	for i := range len(p) {
-		if c := p[i]; c <= ' ' || c == 0x7f || c == '\\' || c == '#' {
-			return bad("has a space, a control character, a backslash or a #")
-		}
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" \\#\"<>`", r) }) {
+		return bad("has a space, a backslash, a # or another character that no address has")
 	}
 	u, err := url.ParseRequestURI(p)
 	if err != nil || u.Host != "" || u.Scheme != "" {
@@ -73,7 +73,7 @@ func LinkPath(p string, l bot.Level) (string, error) {
 			return bad("brings its own accessToken")
 		}
 	}
-	if u.Path == "/agent/auth/login" || u.Path == "/admin/auth/login" {
+	if page := path.Clean(u.Path); page == "/agent/auth/login" || page == "/admin/auth/login" {
 		return DefaultPath(l), nil
 	}
 	if !mayOpen(u.Path, l) {
@@ -82,17 +82,16 @@ func LinkPath(p string, l bot.Level) (string, error) {
 	return p, nil
 }
 
-// unsafePath looks for ".." segments, doubled slashes and backslashes, however
-// often they are escaped.
+// unsafePath looks for "..", segments ".", doubled slashes and backslashes,
+// however often they are escaped. Not every server takes ".." for a step up only
+// where it is a segment of its own.
 func unsafePath(escaped string) bool {
 	for range 5 {
-		if strings.Contains(escaped, "//") || strings.ContainsAny(escaped, "\\") {
+		if strings.Contains(escaped, "//") || strings.Contains(escaped, `\`) || strings.Contains(escaped, "..") {
 			return true
 		}
-		for seg := range strings.SplitSeq(escaped, "/") {
-			if seg == ".." || seg == "." {
-				return true
-			}
+		if strings.Contains(escaped+"/", "/./") {
+			return true
 		}
 		next, err := url.PathUnescape(escaped)
 		if err != nil || strings.ContainsFunc(next, func(r rune) bool { return r < ' ' || r == 0x7f }) {
@@ -108,13 +107,12 @@ func unsafePath(escaped string) bool {
 
 // mayOpen reports whether a level may open an area.
 func mayOpen(p string, l bot.Level) bool {
-	p = path.Clean(p)
-	switch {
-	case p == "/chat", strings.HasPrefix(p, "/chat/"):
+	switch p = path.Clean(p) + "/"; {
+	case strings.HasPrefix(p, "/chat/"):
 		return true
-	case p == "/agent", strings.HasPrefix(p, "/agent/"):
+	case strings.HasPrefix(p, "/agent/"):
 		return l >= bot.Agent
-	case p == "/admin", strings.HasPrefix(p, "/admin/"):
+	case strings.HasPrefix(p, "/admin/"):
 		return l >= bot.Admin
 	}
 	return false

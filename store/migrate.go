@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"deskbell/bot"
 )
 
 // The schema, one append-only set for both engines: a file that has been
@@ -22,12 +24,20 @@ var migrations embed.FS
 // instances migrate while the others wait.
 const migrationLock = 0x6465736b // "desk"
 
+// migrateWithin bounds a statement of a migration, and the wait for another
+// instance's.
+const migrateWithin = 10 * time.Minute
+
 // migrate applies what is missing, in one transaction: a process that dies in
 // the middle leaves nothing behind, not even a lock.
 func (s *Store) migrate(ctx context.Context) (applied []string, err error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	if s.pg {
+		s.conf.ReadTimeout = migrateWithin // nothing else is asked of the database yet
+		defer func() { s.conf.ReadTimeout = within }()
 	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -59,6 +69,7 @@ func (s *Store) migrate(ctx context.Context) (applied []string, err error) {
 		if _, err := tx.ExecContext(ctx, s.spell(string(text))); err != nil {
 			return nil, fmt.Errorf("migrate: %s: %w", name, err)
 		}
+		bot.Failpoint("in-migration")
 		if _, err := tx.NewRaw("INSERT INTO schema_migrations (name, applied_at) VALUES (?, ?)", name, time.Now().UTC()).Exec(ctx); err != nil {
 			return nil, fmt.Errorf("migrate: %s: %w", name, err)
 		}

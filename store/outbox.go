@@ -41,6 +41,7 @@ type outboxRow struct {
 	Ref       string     `bun:"ref"`         // our name for it, if it may have to be taken back
 	Recalls   string     `bun:"recalls"`     // the Ref of the push that this one takes back
 	MsgID     string     `bun:"msg_id"`      // WeCom's name for it, kept of those with a Ref
+	Variant   int        `bun:"variant"`     // chosen at the first try
 }
 
 // Push sends o after the transaction commits, and only then. It is tried until
@@ -51,11 +52,6 @@ func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
 	}
 	person := bot.Canonical(o.To)
 	digest := tx.s.keys.digest("push/"+person, o.Text+"\x00"+string(o.Card)+"\x00"+o.ResponseCode+string(o.Image))
-	variant, err := tx.variant(ctx, digest)
-	if err != nil {
-		return err
-	}
-	o.Variant = variant
 	body, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
@@ -110,22 +106,6 @@ func wrapped(err error, doing string) error {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
-}
-
-// variant counts the equal messages to the same person that WeCom's duplicate
-// check could take for this one: two messages with equal text are two messages.
-// A card has an id of its own, so only texts can be equal.
-func (tx *Tx) variant(ctx context.Context, digest string) (int, error) {
-	n, err := tx.db.NewSelect().Model((*outboxRow)(nil)).Where("digest = ?", digest).Where("created_at > ?", tx.Now.Add(-duplicateCheck)).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("push: %w", err)
-	}
-	for _, p := range tx.pushes {
-		if p.Digest == digest {
-			n++
-		}
-	}
-	return n, nil
 }
 
 // Tell words r in the recipient's language and pushes it.
@@ -197,7 +177,7 @@ func (s *Store) Deliveries(ctx context.Context, state string, n int) ([]Delivery
 
 // Depth counts the pushes that wait and the ones that were given up.
 func (s *Store) Depth(ctx context.Context) (pending, dead int, err error) {
-	err = s.reads.NewRaw("SELECT coalesce(sum(CASE WHEN state = 'pending' THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN state = 'dead' THEN 1 ELSE 0 END), 0) FROM outbox WHERE state <> 'sent'").Scan(ctx, &pending, &dead)
+	err = s.reads.NewRaw("SELECT (SELECT count(*) FROM outbox WHERE state = 'pending'), (SELECT count(*) FROM outbox WHERE state = 'dead')").Scan(ctx, &pending, &dead)
 	if err != nil {
 		return 0, 0, fmt.Errorf("count deliveries: %w", err)
 	}
@@ -215,7 +195,7 @@ func (s *Store) purgeOutbox(ctx context.Context) (int64, error) {
 func (s *Store) purge(ctx context.Context, query string, kept time.Duration) (int64, error) {
 	res, err := s.db.NewRaw(query, s.Now().UTC().Add(-kept)).Exec(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("purge: %w", err)
+		return 0, err
 	}
 	return res.RowsAffected()
 }

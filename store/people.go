@@ -153,23 +153,17 @@ func (tx *Tx) Welcome(ctx context.Context, userID string) (bool, error) {
 	return true, nil
 }
 
-// choices reads what was chosen for people here: their language, and the roles
-// they were granted, which it leaves in tx.granted.
-func (tx *Tx) choices(ctx context.Context, ids []string) (langs map[string]string, err error) {
-	var rows []struct{ ID, Lang, Role string }
-	err = tx.db.NewRaw("SELECT id, lang, '' AS role FROM people WHERE id IN (?0) AND lang <> '' UNION ALL SELECT person, '', role FROM role_grants WHERE person IN (?0)", bun.List(ids)).Scan(ctx, &rows)
-	if err != nil {
-		return nil, fmt.Errorf("languages and roles: %w", err)
+// grants reads the roles these people were granted here into tx.granted.
+func (tx *Tx) grants(ctx context.Context, ids []string) error {
+	var rows []struct{ Person, Role string }
+	if err := tx.db.NewRaw("SELECT person, role FROM role_grants WHERE person IN (?)", bun.List(ids)).Scan(ctx, &rows); err != nil {
+		return fmt.Errorf("granted roles: %w", err)
 	}
-	langs, tx.granted = map[string]string{}, map[string][]string{}
+	tx.granted = map[string][]string{}
 	for _, r := range rows {
-		if r.Role != "" {
-			tx.granted[r.ID] = append(tx.granted[r.ID], r.Role)
-		} else {
-			langs[r.ID] = r.Lang
-		}
+		tx.granted[r.Person] = append(tx.granted[r.Person], r.Role)
 	}
-	return langs, nil
+	return nil
 }
 
 // Admins lists the administrators that are known here and active.

@@ -31,7 +31,8 @@ func OpenRedis(url string, keys [][]byte) (*Redis, error) {
 		return nil, err
 	}
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = time.Second, time.Second, time.Second
-	options.MaxRetries = 1
+	options.MaxRetries, options.DialerRetries = 1, 1
+	options.ContextTimeoutEnabled = true
 	return &Redis{redis.NewUniversalClient(options), ring}, nil
 }
 

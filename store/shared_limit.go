@@ -37,7 +37,7 @@ func (r *Redis) Allow(ctx context.Context, key string, rate Rate) (time.Duration
 
 const (
 	limitPatience = 250 * time.Millisecond // for Redis to count a use
-	limitPause    = 2 * time.Second       // before Redis is asked again after it failed
+	limitPause    = 2 * time.Second        // before Redis is asked again after it failed
 )
 
 // Limits are rates by name. They are counted in Redis, for all instances

@@ -22,11 +22,13 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deskbell/bot"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/driver/pgdriver"
 )
 
 // The two failures every noun shares.
@@ -71,11 +73,13 @@ type Store struct {
 	keys   *keyring
 	hasher *hasher
 	pg     bool
+	conf   *pgdriver.Config // nil on SQLite
 	unlock func()
 	inbox  *batcher[*received]
 	pushed chan struct{} // signalled when a commit left something to deliver
 	chains chains
-	agents sync.Map // canonical userid → the sighting its agent row has
+	agents sync.Map     // canonical userid → the sighting its agent row has
+	wiped  atomic.Int64 // up to this row of the inbox, replies are gone
 	stop   context.CancelFunc
 }
 
@@ -194,7 +198,10 @@ func (s *Store) Tx(ctx context.Context, fn func(*Tx) error) error {
 	return s.tx(ctx, &Tx{}, fn)
 }
 
-func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) {
+	ctx, done := bounded(ctx)
+	defer done()
+	defer func() { s.suspect(err) }()
 	db, err := s.db.WithQueryHook(&tx.activity).BeginTx(ctx, &sql.TxOptions{})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -205,6 +212,11 @@ func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
 	}
 	if err := tx.flush(ctx); err != nil {
 		err = errors.Join(err, ignoreDone(db.Rollback()))
+		tx.unlink(false)
+		return err
+	}
+	if tx.broken.Load() {
+		err = errors.Join(errIgnored, ignoreDone(db.Rollback()))
 		tx.unlink(false)
 		return err
 	}
@@ -248,9 +260,10 @@ func (tx *Tx) Mark() Mark {
 }
 
 // Reset forgets what was gathered since the mark. It reports false when rows
-// were already written since: then only a rollback of everything helps.
+// were already written since, or a statement failed: then only a rollback of
+// everything helps.
 func (tx *Tx) Reset(m Mark) bool {
-	if tx.wrote.Load() {
+	if tx.wrote.Load() || tx.broken.Load() {
 		return false
 	}
 	tx.audits, tx.pushes, tx.done = tx.audits[:m.audits], tx.pushes[:m.pushes], tx.done[:m.done]

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"deskbell/bot"
@@ -71,10 +72,11 @@ func (s *Store) ReturnStatuses(ctx context.Context) error {
 	})
 }
 
-// Purge removes what is past its time, a bounded number of rows at a time.
+// Purge removes what is past its time, in bites of at most 500 rows that others
+// get in between.
 func (s *Store) Purge(ctx context.Context) error {
-	for _, purge := range []func(context.Context) (int64, error){s.purgeInbox, s.purgeOutbox, s.purgeTokens, s.purgeLogins, s.purgePrompts, s.purgeSignIns} {
-		for range 20 {
+	for _, purge := range []func(context.Context) (int64, error){s.wipeReplies, s.purgeInbox, s.purgeOutbox, s.purgeTokens, s.purgeLogins, s.purgePrompts, s.purgeSignIns} {
+		for range 200 { // as many in a minute as come in at 1,600 a second
 			n, err := purge(ctx)
 			if err != nil {
 				return fmt.Errorf("purge: %w", err)
@@ -85,4 +87,31 @@ func (s *Store) Purge(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// replyKept is how long the answer to a message waits for another delivery of
+// it. WeCom's retries end within a minute.
+const replyKept = time.Hour
+
+// wipeReplies forgets what messages were answered with. It goes through them
+// once, in their order, so that no index has to be kept for it.
+func (s *Store) wipeReplies(ctx context.Context) (int64, error) {
+	before, from := s.Now().UTC().Add(-replyKept), s.wiped.Load()
+	var rows []inboxRow
+	if err := s.reads.NewSelect().Model(&rows).Column("seq", "received_at").Where("seq > ?", from).Order("seq").Limit(500).Scan(ctx); err != nil {
+		return 0, err
+	}
+	if young := slices.IndexFunc(rows, func(r inboxRow) bool { return r.ReceivedAt.After(before) }); young >= 0 {
+		rows = rows[:young]
+	}
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	to := rows[len(rows)-1].Seq
+	if _, err := s.db.NewUpdate().Model((*inboxRow)(nil)).Set("reply = ''").Where("seq > ?", from).Where("seq <= ?", to).
+		Where("reply <> ''").Where("done_at <= ?", before).Exec(ctx); err != nil {
+		return 0, err
+	}
+	s.wiped.Store(to)
+	return int64(len(rows)), nil
 }

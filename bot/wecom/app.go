@@ -45,21 +45,19 @@ func NewApp(c Config) (*App, error) {
 	}
 	a := &App{corpID: c.CorpID, appID: strconv.Itoa(c.AgentID), window: int64(c.Window / time.Second)}
 	a.keyPrefix = "m:" + a.corpID + ":" + a.appID + ":"
-	for i, token := range []string{c.Token, c.PreviousToken} {
-		if i > 0 && token == "" {
-			continue
-		}
+	tokens, aesKeys := []string{c.Token}, []string{c.EncodingAESKey}
+	if c.PreviousToken != "" {
+		tokens = append(tokens, c.PreviousToken)
+	}
+	if c.PreviousEncodingAESKey != "" {
+		aesKeys = append(aesKeys, c.PreviousEncodingAESKey)
+	}
+	for _, token := range tokens {
 		var t trust
-		for j, key := range []string{c.EncodingAESKey, c.PreviousEncodingAESKey} {
-			if j > 0 && key == "" {
-				continue
-			}
+		for i, key := range aesKeys {
 			k, err := NewKeys(token, key, c.CorpID)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", [2][2]string{
-					{"callback keys", "previous EncodingAESKey"},
-					{"previous token", "previous token and EncodingAESKey"},
-				}[i][j], err)
+				return nil, fmt.Errorf("callback keys (%s): %w", [...]string{"current", "previous"}[i], err)
 			}
 			t = append(t, k)
 		}

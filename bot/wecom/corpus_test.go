@@ -27,7 +27,7 @@ func TestRefused(t *testing.T) {
 		cases []envCase
 	}{
 		{"query", corpusQuery(own)},
-		{"signature", corpusSignature(own)},
+		{"signature", corpusSignature(t, own)},
 		{"clock", corpusClock(own)},
 		{"re-split", corpusResplit(t, own)},
 		{"length extension", corpusExtension(t)},
@@ -70,6 +70,27 @@ func TestRefused(t *testing.T) {
 		t.Errorf("%d cases, want at least 200", count)
 	}
 	t.Logf("%d cases", count)
+}
+
+// The verification of the address is as strict, but for the body it does not have.
+func TestEchoRefused(t *testing.T) {
+	a := envApp(t, Config{})
+	good := envGood(a)
+	sound := good.echoQuery()
+	if got, err := a.Echo([]byte(sound), envNow); err != nil || string(got) != envInner() {
+		t.Fatalf("%q, %v", got, err)
+	}
+	queries := []string{good.query(), good.query() + "&echostr=", good.query() + "&echostr", sound + "&echostr=", "echostr=x&" + sound,
+		sound + "&%65chostr=x", strings.ReplaceAll(sound, "echostr=", "echostr=%0A"), sound + "%0D%0A", sound + "+", sound + strings.Repeat("&x=1", MaxBody)}
+	for _, c := range append(corpusQuery(a), corpusClock(a)...) {
+		queries = append(queries, c.query+"&echostr="+url.QueryEscape(good.encrypt))
+	}
+	for _, query := range queries {
+		got, err := a.Echo([]byte(query), envNow)
+		if r, ok := errors.AsType[*Refusal](err); got != nil || !ok || r.Status != 403 {
+			t.Errorf("%.300s: %q, %v", query, got, err)
+		}
+	}
 }
 
 // envGood is a sound callback for every family to spoil.
@@ -121,7 +142,7 @@ func corpusQuery(a *App) (cases []envCase) {
 	return cases
 }
 
-func corpusSignature(a *App) (cases []envCase) {
+func corpusSignature(t *testing.T, a *App) (cases []envCase) {
 	good := envGood(a)
 	add := func(name string, c envCall) {
 		cases = append(cases, envCase{name: name, query: c.query(), body: c.body()})
@@ -142,11 +163,7 @@ func corpusSignature(a *App) (cases []envCase) {
 		bad.encrypt = good.encrypt[:i] + string(c) + good.encrypt[i+1:]
 		add(fmt.Sprintf("ciphertext %d", i), bad)
 	}
-	stranger, err := NewKeys("anotherTOKEN", envKey, envCorp)
-	if err != nil {
-		panic(err)
-	}
-	add("another token", envSeal(stranger, envInner(), envNow, "1"))
+	add("another token", envSeal(envKeys(t, "anotherTOKEN", envKey, envCorp), envInner(), envNow, "1"))
 	other := envSeal(a.tokens[0][0], envInner("Content", ""), envNow, "1")
 	other.encrypt = good.encrypt
 	add("another message's", other)

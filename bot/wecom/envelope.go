@@ -26,8 +26,8 @@ func (a *App) Open(query, body []byte, now time.Time) (o Opened, err error) {
 	if len(body) > MaxBody {
 		return Opened{}, &Refusal{http.StatusRequestEntityTooLarge, "size"}
 	}
-	q, ok := parseQuery(query, false)
-	if !ok {
+	var q parameters
+	if !q.parse(query, false) {
 		return Opened{}, refuse("query")
 	}
 	var outer scanner
@@ -41,9 +41,10 @@ func (a *App) Open(query, body []byte, now time.Time) (o Opened, err error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	defer keys.leave(r)
 	o.app, o.keys = a, keys
-	if err := a.decode(&o.Message, r, plain, q.sent); err != nil {
+	err = a.decode(&o.Message, r, plain, q.sent)
+	keys.leave(r)
+	if err != nil {
 		return Opened{}, err
 	}
 	return o, nil
@@ -55,8 +56,8 @@ func (a *App) Echo(query []byte, now time.Time) ([]byte, error) {
 	if len(query) > MaxBody {
 		return nil, refuse("query")
 	}
-	q, ok := parseQuery(query, true)
-	if !ok {
+	var q parameters
+	if !q.parse(query, true) {
 		return nil, refuse("query")
 	}
 	keys, r, plain, err := a.unlock(&q, q.echo, now)
@@ -70,20 +71,17 @@ func (a *App) Echo(query []byte, now time.Time) ([]byte, error) {
 // unlock goes from ciphertext to plaintext: the signature first, always, and
 // nothing that is not signed is looked at any further. The plaintext is in the
 // room, which the caller leaves.
-func (a *App) unlock(q *query, encrypt []byte, now time.Time) (k *Keys, r *room, plain []byte, err error) {
-	trusted, r := a.signer(q, encrypt)
+func (a *App) unlock(q *parameters, encrypt []byte, now time.Time) (k *Keys, r *room, plain []byte, err error) {
+	trusted := a.signer(q, encrypt)
 	if trusted == nil {
 		return nil, nil, nil, refuse("signature")
 	}
 	// In whole seconds, as durations overflow within the ten digits' reach.
 	if off := now.Unix() - q.sent; off > a.window || off < -a.window {
-		trusted[0].leave(r)
 		return nil, nil, nil, refuse("clock")
 	}
-	for i, k := range trusted {
-		if i > 0 {
-			r = k.enter()
-		}
+	for _, k := range trusted {
+		r := k.enter()
 		if plain, err = k.decrypt(r, encrypt); err == nil {
 			return k, r, plain, nil
 		}
@@ -92,15 +90,13 @@ func (a *App) unlock(q *query, encrypt []byte, now time.Time) (k *Keys, r *room,
 	return nil, nil, nil, refuse(err.Error())
 }
 
-// signer finds whose token made the signature, and enters the first one's room.
-func (a *App) signer(q *query, encrypt []byte) (trust, *room) {
+// signer finds whose token made the signature.
+func (a *App) signer(q *parameters, encrypt []byte) trust {
 	for _, t := range a.tokens {
-		r := t[0].enter()
-		sum := t[0].sign(r, q.timestamp, q.nonce, encrypt)
+		sum := t[0].Sign(q.timestamp, q.nonce, encrypt)
 		if subtle.ConstantTimeCompare(sum[:], q.signature[:]) == 1 {
-			return t, r
+			return t
 		}
-		t[0].leave(r)
 	}
-	return nil, nil
+	return nil
 }

@@ -362,13 +362,14 @@ func TestOpenAllocations(t *testing.T) {
 	call := envSeal(k, envInner("FromUserName", "<FromUserName>lilei</FromUserName>"), envNow, "1")
 	query, body, r := []byte(call.query()), []byte(call.body()), k.enter()
 	n := testing.AllocsPerRun(100, func() {
-		q, _ := parseQuery(query, false)
+		var q parameters
+		q.parse(query, false)
 		var outer scanner
 		if err := outer.scan(body); err != nil {
 			t.Fatal(err)
 		}
 		encrypt := outer.fields[fieldEncrypt]
-		if k.sign(r, q.timestamp, q.nonce, encrypt) != q.signature {
+		if k.Sign(q.timestamp, q.nonce, encrypt) != q.signature {
 			t.Fatal("signature")
 		}
 		plain, err := k.decrypt(r, encrypt)

@@ -37,7 +37,7 @@ type Keys struct {
 type room struct {
 	dec, enc cbcMode
 	text     []byte // plaintext; becomes ciphertext in place, or the reverse
-	joined   []byte // whatever has to be contiguous for a moment
+	joined   []byte // what becomes the one string of a message
 }
 
 // cbcMode is what crypto/aes returns for CBC; crypto/tls uses SetIV the same way
@@ -100,31 +100,17 @@ func (k *Keys) leave(r *room) { k.rooms.Put(r) }
 // Sign is WeCom's signature of the three parts under the token: SHA-1 of all
 // four in byte order, one after the other.
 func (k *Keys) Sign(timestamp, nonce, encrypt []byte) [sha1.Size]byte {
-	r := k.enter()
-	defer k.leave(r)
-	return k.sign(r, timestamp, nonce, encrypt)
-}
-
-func (k *Keys) sign(r *room, timestamp, nonce, encrypt []byte) [sha1.Size]byte {
-	parts := [4][]byte{k.token, timestamp, nonce, encrypt}
+	parts := [4][]byte{timestamp, nonce, k.token, encrypt} // digits and letters: mostly in order already
 	for i := 1; i < len(parts); i++ {
-		for j := i; j > 0 && sortsBefore(parts[j], parts[j-1]); j-- {
+		for j := i; j > 0 && string(parts[j]) < string(parts[j-1]); j-- {
 			parts[j], parts[j-1] = parts[j-1], parts[j]
 		}
 	}
-	r.joined = r.joined[:0]
+	h := sha1.New()
 	for _, p := range parts {
-		r.joined = append(r.joined, p...)
+		h.Write(p)
 	}
-	return sha1.Sum(r.joined)
-}
-
-// sortsBefore seldom needs more than the first byte.
-func sortsBefore(a, b []byte) bool {
-	if len(a) > 0 && len(b) > 0 && a[0] != b[0] {
-		return a[0] < b[0]
-	}
-	return bytes.Compare(a, b) < 0
+	return [sha1.Size]byte(h.Sum(make([]byte, 0, sha1.Size)))
 }
 
 // Encrypt appends to dst the base64 of msg encrypted for the receiver.

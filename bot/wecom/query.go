@@ -8,9 +8,9 @@ import (
 
 const maxNonce = 128
 
-// query is what of a callback's query string counts. All of it is shaped so that
-// WeCom's undelimited signature cannot be re-split or extended.
-type query struct {
+// parameters are what of a callback's query string counts. All of it is shaped so
+// that WeCom's undelimited signature cannot be re-split or extended.
+type parameters struct {
 	signature [sha1.Size]byte // 40 lower-case hex digits
 	timestamp []byte          // 10 digits
 	sent      int64           // the same as a number
@@ -18,22 +18,22 @@ type query struct {
 	echo      []byte          // echostr; of the address verification only
 }
 
-// parseQuery reads a raw query string. Other parameters may be there, but none
-// of ours may be missing or come twice, however it is spelt.
-func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
+// parse reads a raw query string. Other parameters may be there, but none of ours
+// may be missing or come twice, however it is spelt.
+func (q *parameters) parse(raw []byte, withEcho bool) bool {
 	var seen [4]bool
 	var signed []byte
 	escaped := bytes.IndexByte(raw, '%') >= 0 || bytes.IndexByte(raw, '+') >= 0
 	for len(raw) > 0 {
 		var pair []byte
-		pair, raw, _ = bytes.Cut(raw, []byte("&"))
-		name, value, _ := bytes.Cut(pair, []byte("="))
+		pair, raw = cutAt(raw, '&')
+		name, value := cutAt(pair, '=')
 		if escaped {
 			var nameOK, valueOK bool
 			name, nameOK = unescape(name)
 			value, valueOK = unescape(value)
 			if !nameOK || !valueOK {
-				return query{}, false
+				return false
 			}
 		}
 		var at int
@@ -50,20 +50,27 @@ func parseQuery(raw []byte, withEcho bool) (q query, ok bool) {
 			continue
 		}
 		if seen[at] && (at != 3 || withEcho) {
-			return query{}, false
+			return false
 		}
 		seen[at] = true
 	}
-	q.signature, ok = signature(signed)
 	var isNumber bool
 	q.sent, isNumber = number(q.timestamp)
-	ok = ok && isNumber && len(q.timestamp) == 10 && isNonce(q.nonce)
+	ok := isNumber && len(q.timestamp) == 10 && isNonce(q.nonce) && decodeSignature(&q.signature, signed)
 	if withEcho {
 		// A proxy may have turned a bare plus into a space, which base64 never has.
 		q.echo = bytes.ReplaceAll(q.echo, []byte(" "), []byte("+"))
 		ok = ok && len(q.echo) > 0
 	}
-	return q, ok
+	return ok
+}
+
+// cutAt is bytes.Cut for one byte, which has a quicker search of its own.
+func cutAt(s []byte, c byte) (before, after []byte) {
+	if i := bytes.IndexByte(s, c); i >= 0 {
+		return s[:i], s[i+1:]
+	}
+	return s, nil
 }
 
 // unescape undoes form encoding, once.
@@ -89,11 +96,11 @@ func unescape(s []byte) ([]byte, bool) {
 	return out, true
 }
 
-// signature reads 40 lower-case hex digits. One spelling only, or a signature
-// could be told from its twin.
-func signature(s []byte) (sum [sha1.Size]byte, ok bool) {
+// decodeSignature reads 40 lower-case hex digits. One spelling only, or a
+// signature could be told from its twin.
+func decodeSignature(sum *[sha1.Size]byte, s []byte) bool {
 	if len(s) != 2*len(sum) {
-		return sum, false
+		return false
 	}
 	digits := (*[2 * sha1.Size]byte)(s)
 	var wrong byte
@@ -102,7 +109,7 @@ func signature(s []byte) (sum [sha1.Size]byte, ok bool) {
 		wrong |= high | low
 		sum[i] = high<<4 | low&0xf
 	}
-	return sum, wrong < 0x10
+	return wrong < 0x10
 }
 
 // lowerHex is the value of a digit, and more than 15 for any other byte.

@@ -41,7 +41,7 @@ func (k *Keys) appendEnvelope(dst []byte, r *room, timestamp, nonce []byte) []by
 	dst = append(dst, "<xml><Encrypt><![CDATA["...)
 	start := len(dst)
 	dst = k.encrypt(r, dst)
-	sum := k.sign(r, timestamp, nonce, dst[start:])
+	sum := k.Sign(timestamp, nonce, dst[start:])
 	dst = append(dst, "]]></Encrypt><MsgSignature><![CDATA["...)
 	dst = hex.AppendEncode(dst, sum[:])
 	dst = append(dst, "]]></MsgSignature><TimeStamp>"...)

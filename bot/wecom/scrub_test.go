@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestScrub(t *testing.T) {
@@ -33,7 +34,7 @@ func TestCleanMsg(t *testing.T) {
 	if want := "not allow to access from your ip, hint: [1], from ip: 203.0.113.7"; got != want {
 		t.Errorf("got %q", got)
 	}
-	if got := cleanMsg("a\nb\x00\xff" + strings.Repeat("错", 200)); len(got) > maxMsg+len("…") || strings.ContainsAny(got, "\n\x00\xff") {
+	if got := cleanMsg("a\nb\x00\xff" + strings.Repeat("错", 200)); len(got) > maxMsg+len("…") || strings.ContainsAny(got, "\n\x00") || !utf8.ValidString(got) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -183,50 +183,61 @@ func checkCharacters(doc []byte, n int) (hasCR, ok bool) {
 	}
 }
 
-// plainASCII counts the bytes from 0x20 to 0x7f that b begins with, at least as
-// far as n.
+// plainASCII counts the bytes from 0x20 to 0x7f among the first n of b up to one
+// that is not.
 func plainASCII(b []byte, n int) int {
 	i := 0
 	for ; i+32 <= n; i += 32 {
 		p := b[i : i+32]
-		if unusual(p[0:])|unusual(p[8:])|unusual(p[16:])|unusual(p[24:]) != 0 {
+		if (unusual(p[0:])|unusual(p[8:])|unusual(p[16:])|unusual(p[24:]))&tops != 0 {
 			break
 		}
 	}
 	for ; i < n && len(b)-i >= 8; i += 8 {
-		if u := unusual(b[i:]); u != 0 {
-			return i + bits.TrailingZeros64(u)/8
+		if u := unusual(b[i:]) & tops; u != 0 {
+			return min(i+bits.TrailingZeros64(u)/8, n)
 		}
 	}
 	for i < n && b[i] >= ' ' && b[i] < utf8.RuneSelf {
 		i++
 	}
-	return i
+	return min(i, n)
 }
 
-// unusual has a bit set in the first of eight bytes that is not plain ASCII:
-// below 0x20 it borrows into its top bit, above 0x7f the bit is its own. A borrow
-// may set bits above the first.
+// unusual has the top bit set in the first of eight bytes that is not plain ASCII:
+// below 0x20 it borrows, above 0x7f the bit is its own. A borrow may reach the
+// bytes after the first; the other bits mean nothing.
 func unusual(b []byte) uint64 {
 	w := binary.LittleEndian.Uint64(b)
-	return (w - 0x20*ones | w) & (0x80 * ones)
+	return w - 0x20*ones | w
 }
 
-const ones = 0x0101010101010101 // in each of eight bytes
+// In each of eight bytes.
+const (
+	ones = 0x0101010101010101
+	tops = 0x80 * ones
+)
 
-// plainRun counts the plain ASCII without brackets that b begins with. That is
-// all there is in most sections, and more than a few words of it are found more
-// quickly in other ways.
+// plainRun counts the plain ASCII without brackets that b begins with, but for the
+// last few bytes of b. Most runs are a few words; longer ones take two quicker
+// passes.
 func plainRun(b []byte) int {
 	i := 0
-	for ; i < 64 && len(b)-i >= 8; i += 8 {
+	for ; i < 32; i += 8 {
+		if len(b)-i < 8 {
+			return i
+		}
 		w := binary.LittleEndian.Uint64(b[i:])
 		bracket := w ^ ']'*ones - ones // borrows where it is zero
-		if u := (w - 0x20*ones | w | bracket) & (0x80 * ones); u != 0 {
+		if u := (w - 0x20*ones | w | bracket) & tops; u != 0 {
 			return i + bits.TrailingZeros64(u)/8
 		}
 	}
-	return i
+	n := bytes.IndexByte(b[i:], ']')
+	if n < 0 {
+		return i
+	}
+	return i + plainASCII(b[i:], n)
 }
 
 // legal says which characters XML 1.0 may contain.

@@ -36,58 +36,6 @@ type scanner struct {
 	fields fields
 }
 
-// field is a place in the table of fields anybody reads.
-type field uint8
-
-const (
-	fieldToUserName field = iota
-	fieldFromUserName
-	fieldCreateTime
-	fieldMsgType
-	fieldContent
-	fieldMsgID
-	fieldAgentID
-	fieldEvent
-	fieldEventKey
-	fieldTaskID
-	fieldResponseCode
-	fieldEncrypt
-	fieldCount
-	otherField = fieldCount
-)
-
-type fields [fieldCount][]byte
-
-func fieldNamed(name []byte) field {
-	switch string(name) {
-	case "ToUserName":
-		return fieldToUserName
-	case "FromUserName":
-		return fieldFromUserName
-	case "CreateTime":
-		return fieldCreateTime
-	case "MsgType":
-		return fieldMsgType
-	case "Content":
-		return fieldContent
-	case "MsgId":
-		return fieldMsgID
-	case "AgentID":
-		return fieldAgentID
-	case "Event":
-		return fieldEvent
-	case "EventKey":
-		return fieldEventKey
-	case "TaskId":
-		return fieldTaskID
-	case "ResponseCode":
-		return fieldResponseCode
-	case "Encrypt":
-		return fieldEncrypt
-	}
-	return otherField
-}
-
 // scan reads a whole document into s.fields. Values are slices of the document
 // where they can be.
 func (s *scanner) scan(doc []byte) error {
@@ -107,6 +55,9 @@ func (s *scanner) scan(doc []byte) error {
 			}
 			break
 		}
+		if s.plain() {
+			continue
+		}
 		if err := s.child(); err != nil {
 			return err
 		}
@@ -119,6 +70,45 @@ func (s *scanner) scan(doc []byte) error {
 
 // has reports whether the field was there, if only as an empty one.
 func (s *scanner) has(f field) bool { return s.seen&(1<<f) != 0 }
+
+// plain reads a child of the root that is as nearly all are: in the table, the
+// first of its name, and one run of plain ASCII. It reads nothing of any other,
+// which is child's. Both would read the same; this one never puts the position
+// down on the way.
+func (s *scanner) plain() bool {
+	doc := s.doc[s.at:]
+	n := bytes.IndexByte(doc, '>')
+	if n < 1 || doc[0] != '<' {
+		return false
+	}
+	name, rest := doc[1:n], doc[n+1:]
+	f := fieldNamed(name)
+	if f == otherField || s.has(f) {
+		return false
+	}
+	value, isSection := bytes.CutPrefix(rest, []byte(cdataOpen))
+	n = 0
+	if isSection {
+		n = plainRun(value)
+		rest, isSection = bytes.CutPrefix(value[n:], []byte(cdataClose))
+		if !isSection {
+			return false
+		}
+	} else {
+		for n < len(value) && plainText[value[n]] {
+			n++
+		}
+		rest = value[n:]
+	}
+	end := len("</") + len(name)
+	if len(rest) <= end || rest[0] != '<' || rest[1] != '/' || rest[end] != '>' || string(rest[2:end]) != string(name) {
+		return false
+	}
+	s.seen |= 1 << f
+	s.fields[f] = value[:n]
+	s.at = len(s.doc) - len(rest) + end + 1
+	return true
+}
 
 // child reads one child of the root.
 func (s *scanner) child() error {

@@ -3,6 +3,7 @@ package wecom
 import (
 	"fmt"
 	"strings"
+	"testing"
 )
 
 func corpusInner(a *App) (cases []envCase) {
@@ -139,4 +140,25 @@ func corpusOuter(a *App) (cases []envCase) {
 	cases = append(cases, envCase{name: "large but not too large, and signed for another", query: good.query(),
 		body: strings.Replace(good.body(), "<Encrypt>", "<Encrypt>"+strings.Repeat("A", 1000), 1)})
 	return cases
+}
+
+// A value is found eight and thirty-two bytes at a time; wherever it ends, and
+// whatever it ends in, it is read to its end and no further.
+func TestScanLengths(t *testing.T) {
+	for n := range 140 {
+		for _, end := range []string{"", "]", "]]", "]>", ">", "\t", "\x7f", "字", "]字", "字]"} {
+			want := strings.Repeat("x", n) + end
+			var s scanner
+			err := s.scan([]byte("<xml><Content><![CDATA[" + want + "]]></Content><MsgId>" + strings.Repeat("1", n) + "</MsgId></xml>"))
+			if got := string(s.fields[fieldContent]); err != nil || got != want || len(s.fields[fieldMsgID]) != n {
+				t.Errorf("%q is read as %q, %v", want, got, err)
+			}
+		}
+		for _, bad := range []string{"\x00", "\x1f", "\xff", "\xed\xa0\x80", "]\x01", "]]>"} {
+			var s scanner
+			if s.scan([]byte("<xml><Content><![CDATA["+strings.Repeat("x", n)+bad+"]]></Content></xml>")) == nil {
+				t.Errorf("%q was read after %d characters", bad, n)
+			}
+		}
+	}
 }

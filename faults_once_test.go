@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"deskbell/bot/wecom/sim"
+	"deskbell/store/storetest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestOneEffect delivers one message sixteen times at the same moment: it takes
+// effect once, and all are answered the same.
+func TestOneEffect(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, url string) {
+		r := newRig(t, url, 1, sim.Config{})
+		i, c := r.start(), newCourier(t, r.box.Config())
+		for id, text := range []string{"/login", "/logout"} { // logging out twice would say so
+			replies := make([]string, 16)
+			var all sync.WaitGroup
+			for n := range replies {
+				all.Go(func() {
+					status, reply, err := c.deliver(t.Context(), i.url, agent(0), text, id+1)
+					if status != 200 || err != nil {
+						t.Errorf("%s: %d, %v", text, status, err)
+					}
+					replies[n] = reply
+				})
+			}
+			all.Wait()
+			for _, reply := range replies {
+				if reply != replies[0] || (reply == "") != (text == "/login") {
+					t.Fatalf("%s was answered %q", text, replies)
+				}
+			}
+		}
+		r.settled()
+		if diff := cmp.Diff(map[string]int{agent(0) + " tokens.revoke chat 1": 1}, r.effects()); diff != "" {
+			t.Errorf("effects (-want +got)\n%s", diff)
+		}
+		if n := cards(r.box.Inbox(agent(0))); n != 1 {
+			t.Errorf("%d login cards", n)
+		}
+		r.clean()
+	})
+}
+
+// TestFourInstances gives each of four instances the same callbacks at the same
+// time.
+func TestFourInstances(t *testing.T) {
+	const (
+		instances = 4
+		calls     = 10_000
+		people    = 500
+		senders   = 48
+	)
+	r := newRig(t, storetest.Postgres(t), people, sim.Config{})
+	var urls []string
+	for range instances {
+		urls = append(urls, r.start().url)
+	}
+	c := newCourier(t, r.box.Config())
+	want := map[string]int{}
+	next := make(chan int)
+	var done sync.WaitGroup
+	for range senders {
+		done.Go(func() {
+			for n := range next {
+				person, text, _ := errand(n, people)
+				r.sameAnswer(c, urls, person, text, n+1)
+			}
+		})
+	}
+	began := time.Now()
+	for n := range calls {
+		_, _, effect := errand(n, people)
+		want[effect]++
+		next <- n
+	}
+	close(next)
+	done.Wait()
+	took := time.Since(began)
+	r.settled()
+	got, total := r.effects(), 0
+	for _, n := range got {
+		total += n
+	}
+	t.Logf("%d callbacks to each of %d instances: %.1f s, %.0f deliveries/s, %d effects", calls, instances, took.Seconds(), calls*instances/took.Seconds(), total)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("effects (-want +got)\n%s", diff)
+	}
+	r.clean()
+}
+
+// errand is what call n says, in turn something answered by a card and by a
+// text. The effects of the former are all different.
+func errand(n, people int) (person, text, effect string) {
+	person, round := agent(n%people), n/people
+	if round%2 == 0 {
+		return person, fmt.Sprintf("/status busy %dm", 100+round), fmt.Sprintf("%s status.set busy %dm", person, 100+round)
+	}
+	return person, "/logout", person + " tokens.revoke chat 0"
+}
+
+// sameAnswer delivers a message to all instances at once.
+func (r *rig) sameAnswer(c *courier, urls []string, person, text string, id int) {
+	replies := make([]string, len(urls))
+	var all sync.WaitGroup
+	for n, url := range urls {
+		all.Go(func() {
+			status, reply, err := c.deliver(r.Context(), url, person, text, id)
+			if status != 200 || err != nil {
+				r.Errorf("message %d: %d, %v", id, status, err)
+			}
+			replies[n] = reply
+		})
+	}
+	all.Wait()
+	for _, reply := range replies {
+		if reply != replies[0] {
+			r.Errorf("message %d was answered %q", id, replies)
+			return
+		}
+	}
+}
