@@ -20,12 +20,12 @@ func TestOneTimePasswordFromBindToReset(t *testing.T) {
 	stages := []string{"", "before-prepared", "before-send", "after-send", "before-outbox-done"}
 	storetest.Each(t, func(t *testing.T, url string) {
 		r := newRig(t, url, len(stages), sim.Config{RetryAfter: 20 * time.Millisecond})
-		ctx := r.within(patience)
 		var i *instance
 		for n, stage := range stages {
 			who := agent(n)
 			i = r.start("DESKBELL_FAILPOINT=" + stage + ":1")
 			r.box.SetCallback(i.url)
+			ctx := r.within(patience)
 			d := r.box.Say(who, "/otp bind")
 			if stage != "" {
 				<-i.ended
@@ -81,7 +81,7 @@ func TestOneTimePasswordFromBindToReset(t *testing.T) {
 		if code, _, errOut := shell(t, nil, "otp-reset", "agent1", "--config", r.config); code != exitFailed || !strings.Contains(errOut, "agent1 has no one-time password") {
 			t.Errorf("otp-reset once more: %d, %s", code, errOut)
 		}
-		if _, err := r.box.WaitFor(ctx, "agent1", func(inbox []sim.Received) bool { return strings.Contains(inbox[len(inbox)-1].Text, "重置了您的动态验证码") }); err != nil {
+		if _, err := r.box.WaitFor(r.within(patience), "agent1", func(inbox []sim.Received) bool { return strings.Contains(inbox[len(inbox)-1].Text, "重置了您的动态验证码") }); err != nil {
 			t.Error(err)
 		}
 		r.settled()

@@ -127,7 +127,7 @@ func (d *Directory) Ask(ctx context.Context, userID string) (p bot.Person, asked
 		return bot.Person{ID: userID, State: bot.Unknown}, true, nil
 	}
 	id := bot.Canonical(userID)
-	q := d.ask(id, userID)
+	q := d.askAnew(id, userID)
 	timer := time.NewTimer(answerTime)
 	defer timer.Stop()
 	select {
@@ -224,9 +224,23 @@ func (d *Directory) forgetBefore(id string, left time.Time) {
 	}
 }
 
-// ask puts the question to the directory, unless it is being asked already. It
-// goes on when nobody waits for it any more: the answer serves the next one.
+// ask puts the question to the directory, unless it was answered a moment ago or
+// is being asked already.
 func (d *Directory) ask(id, userID string) *question {
+	d.mu.Lock()
+	v, ok := d.known[id]
+	d.mu.Unlock()
+	if !ok || !d.fresh(v) {
+		return d.askAnew(id, userID)
+	}
+	q := &question{done: make(chan struct{}), person: v.person}
+	close(q.done)
+	return q
+}
+
+// askAnew puts the question to the directory, unless it is being asked already.
+// It goes on when nobody waits for it any more: the answer serves the next one.
+func (d *Directory) askAnew(id, userID string) *question {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if q := d.asked[id]; q != nil {
@@ -236,11 +250,6 @@ func (d *Directory) ask(id, userID string) *question {
 		d.asked = map[string]*question{}
 	}
 	q := &question{done: make(chan struct{})}
-	if v, ok := d.known[id]; ok && d.fresh(v) { // it was answered a moment ago
-		q.person = v.person
-		close(q.done)
-		return q
-	}
 	d.asked[id] = q
 	go func() {
 		defer close(q.done)

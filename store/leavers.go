@@ -145,7 +145,7 @@ func (l *Leavers) sweep(ctx context.Context) error {
 }
 
 func (l *Leavers) ask(ctx context.Context, row personRow) error {
-	q := l.Directory.ask(row.ID, row.UserID)
+	q := l.Directory.askAnew(row.ID, row.UserID)
 	select {
 	case <-q.done:
 		return q.err

@@ -146,7 +146,7 @@ func (s staff) gone(userID, token string) {
 		s.t.Errorf("%s: password %v %v", userID, ok, err)
 	}
 	p, err := s.Profile(ctx, userID)
-	if err != nil || p.State == bot.Active || p.Level != bot.Anyone {
+	if err != nil || p.State == bot.Active {
 		s.t.Errorf("%s: %+v %v", userID, p, err)
 	}
 	s.tx(func(tx *Tx) error {

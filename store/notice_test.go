@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,4 +40,10 @@ func TestUsedLinkAsksItsOwner(t *testing.T) {
 			t.Errorf("said %+v, want %+v", told, want)
 		}
 	})
+}
+
+// alarms is what people are told, besides being asked whether it was them.
+func (f fixture) alarms() []string {
+	f.t.Helper()
+	return slices.DeleteFunc(f.texts(), func(text string) bool { return strings.HasSuffix(text, " security.notice") })
 }

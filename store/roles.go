@@ -80,3 +80,17 @@ func (s *Store) user(p bot.Person, lang string, grants []string) bot.User {
 func (tx *Tx) User(p bot.Person, it Item) bot.User {
 	return tx.s.user(p, it.Lang, tx.granted[it.Person])
 }
+
+// WithoutAdmin takes an administrator's rights away, for a token that carries
+// none. What is left is the agent every administrator is.
+func WithoutAdmin(u bot.User) bot.User {
+	if u.Level < bot.Admin {
+		return u
+	}
+	u.Level = bot.Agent
+	u.Roles = slices.DeleteFunc(slices.Clone(u.Roles), func(role string) bool { return role == bot.Admin.String() })
+	if len(u.Roles) == 0 {
+		u.Roles = []string{bot.Agent.String()}
+	}
+	return u
+}

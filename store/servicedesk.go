@@ -226,20 +226,6 @@ func (s *Store) employee(ctx context.Context, row tokenRow, people map[string]*P
 	return value, left, err
 }
 
-// WithoutAdmin takes an administrator's rights away, for a token that carries
-// none. What is left is the agent every administrator is.
-func WithoutAdmin(u bot.User) bot.User {
-	if u.Level < bot.Admin {
-		return u
-	}
-	u.Level = bot.Agent
-	u.Roles = slices.DeleteFunc(slices.Clone(u.Roles), func(role string) bool { return role == bot.Admin.String() })
-	if len(u.Roles) == 0 {
-		u.Roles = []string{bot.Agent.String()}
-	}
-	return u
-}
-
 // foreignSession tells whose token of the service desk this is.
 func (s *Store) foreignSession(ctx context.Context, token string) (Session, error) {
 	if s.ServiceDesk == nil || tokenKind(token) != "" || !tokenShape(token) {

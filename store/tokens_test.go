@@ -116,7 +116,7 @@ func TestLinkIsExchangedOnce(t *testing.T) {
 		if d := cmp.Diff([]string{"lilei link.use ok", "lilei link.reuse refused", "lilei link.reuse refused"}, f.trail("lilei")); d != "" {
 			t.Error(d)
 		}
-		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.texts()); d != "" {
+		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.alarms()); d != "" {
 			t.Error(d)
 		}
 	})
@@ -143,7 +143,7 @@ func TestManyExchangesGetOneToken(t *testing.T) {
 			t.Fatalf("%d tokens", len(tokens))
 		}
 		f.refused("the token of the fastest", <-tokens)
-		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.texts()); d != "" {
+		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.alarms()); d != "" {
 			t.Error(d)
 		}
 	})
@@ -173,7 +173,7 @@ func TestBadTokensAreRefusedAlike(t *testing.T) {
 		}
 		f.pass(8*time.Hour - 10*time.Minute)
 		f.refused("expired access", access)
-		if texts := f.texts(); len(texts) > 0 {
+		if texts := f.alarms(); len(texts) > 0 {
 			t.Errorf("told %v", texts)
 		}
 	})
@@ -186,7 +186,7 @@ func TestReuseOfAnExpiredLinkIsNoticed(t *testing.T) {
 		f.pass(time.Hour)
 		f.refused("second use, late", link)
 		f.refused("what it was exchanged for", token)
-		if texts := f.texts(); len(texts) != 1 {
+		if texts := f.alarms(); len(texts) != 1 {
 			t.Errorf("told %v", texts)
 		}
 	})
@@ -218,7 +218,7 @@ func TestRevokeTokens(t *testing.T) {
 			if _, err := f.Session(t.Context(), others); err != nil {
 				t.Errorf("somebody else's: %v", err)
 			}
-			if texts := f.texts(); len(texts) > 0 {
+			if texts := f.alarms(); len(texts) > 0 {
 				t.Errorf("told %v", texts)
 			}
 		})
