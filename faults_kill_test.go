@@ -134,18 +134,24 @@ func (c *crowd) live(span time.Duration) bool {
 	}
 }
 
-// answered waits until everybody has seen the card that answers each message.
+// answered waits until everybody has seen the card that answers each message, and
+// looks again, once nothing is left to be sent, whether they saw more.
 func (r *rig) answered(i *instance) {
+	const want = killCalls / killPeople
 	ctx := r.within(patience)
 	for n := range killPeople {
-		want := killCalls / killPeople
 		inbox, err := r.box.WaitFor(ctx, agent(n), func(inbox []sim.Received) bool { return cards(inbox) >= want })
-		if err != nil || len(inbox) != want {
+		if err != nil {
 			i.kill()
 			r.Fatalf("%s sees %d messages, %d of them cards: %v\n%s", agent(n), len(inbox), cards(inbox), err, &i.log)
 		}
 	}
 	r.settled()
+	for n := range killPeople {
+		if inbox := r.box.Inbox(agent(n)); len(inbox) != want {
+			r.Errorf("%s said %d things and sees %d answers", agent(n), want, len(inbox))
+		}
+	}
 }
 
 // tally compares what was said with what happened.

@@ -69,4 +69,3 @@ func TestStoreDown(t *testing.T) {
 		})
 	}
 }
-

@@ -44,8 +44,8 @@ type gateway struct {
 }
 
 // newGateway builds the parts. What it opened is closed again when it fails.
-func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (g *gateway, err error) {
-	g = &gateway{log: log}
+func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (_ *gateway, err error) {
+	g := &gateway{log: log}
 	defer func() {
 		if err != nil {
 			g.close()

@@ -185,7 +185,7 @@ func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
 		var rows []outboxRow
 		q := tx.db.NewSelect().Model(&rows).Where("state = ?", Pending).Where("due_at <= ?", tx.Now).
 			Where("leased_to IS NULL OR leased_to < ?", tx.Now).
-			Where("NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.person = outbox_row.person AND earlier.state = ? AND earlier.id < outbox_row.id)", Pending).
+			Where("id IN (SELECT min(id) FROM outbox WHERE state = ? GROUP BY person)", Pending).
 			Order("id").Limit(n)
 		if s.pg {
 			q = q.For("UPDATE SKIP LOCKED")

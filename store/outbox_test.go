@@ -242,8 +242,8 @@ func TestHourlyPace(t *testing.T) {
 	paced(t, 25, func(t *testing.T, f fixture) {
 		o, wecom := f.outbox(nil)
 		began := f.now()
-		for i := range hourly - 10 { // four seconds apart, the last one a minute ago
-			at := began.Add(-time.Minute - 4*time.Duration(i)*time.Second)
+		for i := range hourly - 10 { // three seconds apart, the last one a minute ago
+			at := began.Add(-time.Minute - 3*time.Duration(i)*time.Second)
 			wecom.calls = append([]posted{{bot.Outgoing{To: "lilei"}, at}}, wecom.calls...)
 		}
 		var rows []outboxRow
@@ -258,7 +258,7 @@ func TestHourlyPace(t *testing.T) {
 		if len(wecom.shown) != 10 {
 			t.Errorf("%d sent at once, want 10", len(wecom.shown))
 		}
-		f.rounds(o, 10*time.Minute)
+		f.rounds(o, 20*time.Minute)
 		if len(wecom.shown) != 30 || wecom.lost > 0 {
 			t.Errorf("%d sent, %d lost", len(wecom.shown), wecom.lost)
 		}

@@ -18,6 +18,14 @@ type Redis struct {
 	keys   *keyring
 }
 
+// silent keeps the client from writing to stderr in a form of its own: each
+// failure comes back as an error anyway.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silent{}) }
+
 // OpenRedis connects to redis://…, rediss://…, or several addresses of a
 // Sentinel or Cluster in one URL (?addr=…). Values are sealed with keys, as in
 // Options. It does not wait for an answer: Redis may be down and come later.

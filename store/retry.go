@@ -61,7 +61,7 @@ func (tx *Tx) paced(ctx context.Context, row outboxRow) (time.Time, error) {
 // sending to this person, so nobody else chooses the same.
 func (tx *Tx) vary(ctx context.Context, p *parcel) error {
 	var taken []int
-	err := tx.db.NewSelect().Model((*outboxRow)(nil)).Column("variant").Where("digest = ?", p.Digest).
+	err := tx.db.NewSelect().Model((*outboxRow)(nil)).Column("variant").Where("person = ?", p.Person).Where("digest = ?", p.Digest).
 		Where("tried_at > ?", tx.Now.Add(-duplicateCheck-sendWithin)).Scan(ctx, &taken)
 	if err != nil {
 		return fmt.Errorf("vary: %w", err)

@@ -27,10 +27,8 @@ CREATE TABLE outbox (
 	first_tried TIMESTAMPTZ,
 	variant     INTEGER     NOT NULL DEFAULT 0
 );
-CREATE INDEX outbox_queue ON outbox (id) WHERE state = 'pending';
 CREATE INDEX outbox_pending ON outbox (person, id) WHERE state = 'pending';
 CREATE INDEX outbox_pace ON outbox (person, tried_at);
-CREATE INDEX outbox_equal ON outbox (digest);
 CREATE INDEX outbox_dead ON outbox (id) WHERE state = 'dead';
 
 CREATE TABLE people (

@@ -1,0 +1,233 @@
+package store
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"deskbell/bot"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// hire makes people agents.
+func (f fixture) hire(users ...bot.User) {
+	f.t.Helper()
+	f.tx(func(tx *Tx) error {
+		for _, u := range users {
+			if err := tx.EnsureAgent(f.t.Context(), u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (f fixture) set(userID, status, note string, d time.Duration) {
+	f.t.Helper()
+	f.tx(func(tx *Tx) error {
+		_, err := tx.SetStatus(f.t.Context(), userID, status, note, d)
+		return err
+	})
+}
+
+// status checks what an agent's status is now, and until when.
+func (f fixture) status(userID, want string, left time.Duration) {
+	f.t.Helper()
+	f.tx(func(tx *Tx) error {
+		a, err := tx.Agent(f.t.Context(), userID)
+		if a.Status != want || (a.Until == nil) != (left == 0) || a.Until != nil && !a.Until.Equal(f.now().Add(left)) {
+			f.t.Errorf("%s is %s until %v, want %s for %v", userID, a.Status, a.Until, want, left)
+		}
+		return err
+	})
+}
+
+var lilei = bot.User{ID: "LiLei", Name: "李雷", Level: bot.Agent, Roles: []string{"agent"}}
+
+func TestAgentAtFirstSight(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.hire(lilei, bot.User{ID: "hanmeimei", Level: bot.Anyone, Roles: []string{"user"}})
+		began := f.now()
+		f.pass(time.Hour)
+		f.set("lilei", Online, "", 0)
+		boss := bot.User{ID: "lilei", Name: "李 雷", Level: bot.Admin, Roles: []string{"admin", "agent"}}
+		f.hire(boss, boss)
+		f.tx(func(tx *Tx) error {
+			got, err := tx.Agents(t.Context(), "")
+			want := []Agent{{
+				Key: "lilei", ID: "lilei", Name: "李 雷", Role: "admin", Roles: []string{"admin", "agent"},
+				Status: Online, MaxLoad: 5, CreatedAt: began, UpdatedAt: f.now(),
+			}}
+			if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Agent{}, "BaseModel")); d != "" {
+				t.Error(d)
+			}
+			return err
+		})
+		for _, of := range []string{"hanmeimei", "nobody"} {
+			err := f.Tx(t.Context(), func(tx *Tx) error {
+				_, err := tx.SetStatus(t.Context(), of, Online, "", 0)
+				return err
+			})
+			if !errors.Is(err, ErrNotFound) {
+				t.Errorf("status of %s: %v", of, err)
+			}
+		}
+	})
+}
+
+// An agent whose first transaction fails is still new in the next one.
+func TestAgentOfAFailedTransaction(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		boom := errors.New("boom")
+		if err := f.Tx(t.Context(), func(tx *Tx) error {
+			return errors.Join(tx.EnsureAgent(t.Context(), lilei), boom)
+		}); !errors.Is(err, boom) {
+			t.Fatal(err)
+		}
+		f.hire(lilei)
+		f.status("LILEI", Offline, 0)
+	})
+}
+
+func TestAgentsByName(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		for _, u := range []struct{ id, name string }{{"d", "b"}, {"c", "李"}, {"b", "B"}, {"a", "b"}, {"e", "_"}, {"f", "李a"}} {
+			f.hire(bot.User{ID: u.id, Name: u.name, Level: bot.Agent, Roles: []string{"agent"}})
+		}
+		f.set("c", Online, "", 0)
+		f.set("a", Online, "", time.Minute)
+		f.set("e", Busy, "", time.Minute)
+		order := func(status, want string) {
+			t.Helper()
+			f.tx(func(tx *Tx) error {
+				list, err := tx.Agents(t.Context(), status)
+				got := ""
+				for _, a := range list {
+					got += a.ID
+				}
+				if got != want {
+					t.Errorf("%q: %s, want %s", status, got, want)
+				}
+				return err
+			})
+		}
+		order("", "beadcf")
+		order(Online, "ac")
+		order(Busy, "e")
+		f.pass(time.Minute) // and nobody has tidied up
+		order(Online, "c")
+		order(Busy, "")
+		order(Offline, "beadf")
+	})
+}
+
+func TestStatusReturnsToTheOneBefore(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.hire(lilei)
+		f.set("lilei", Online, "", 0)
+		f.set("LILEI", Busy, "lunch", 30*time.Minute)
+		f.status("lilei", Busy, 30*time.Minute)
+		f.pass(30*time.Minute - time.Microsecond)
+		f.status("lilei", Busy, time.Microsecond)
+		f.pass(time.Microsecond)
+		f.status("lilei", Online, 0) // at once, also when nobody tidied up yet
+
+		f.set("lilei", Busy, "", time.Hour) // timed after one that ended
+		f.pass(time.Minute)
+		f.set("lilei", Offline, "", time.Hour) // timed after timed
+		f.status("lilei", Offline, time.Hour)
+		f.pass(time.Hour)
+		f.status("lilei", Online, 0)
+
+		f.set("lilei", Busy, "", time.Hour)
+		f.set("lilei", Offline, "home", 0) // for good
+		f.pass(2 * time.Hour)
+		f.status("lilei", Offline, 0)
+		if err := f.ReturnStatuses(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if texts := f.texts(); len(texts) > 0 {
+			t.Errorf("told %v", texts)
+		}
+	})
+}
+
+func TestReturnedOnce(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.hire(lilei, bot.User{ID: "mei", Level: bot.Agent, Roles: []string{"agent"}})
+		f.set("lilei", Online, "", 0)
+		f.set("lilei", Busy, "lunch", 30*time.Minute)
+		f.set("mei", Busy, "", time.Hour)
+		if err := f.ReturnStatuses(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.status("lilei", Busy, 30*time.Minute)
+		f.pass(30 * time.Minute)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if err := f.ReturnStatuses(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		f.status("lilei", Online, 0)
+		f.status("mei", Busy, 30*time.Minute)
+		if d := cmp.Diff([]string{"LiLei: zh status.returned"}, f.texts()); d != "" {
+			t.Error(d)
+		}
+		if d := cmp.Diff([]string{"lilei status.return ok"}, f.trail("")); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+// Whatever is set in whatever order, and whether or not anybody tidies up, the
+// status is the one a person would expect.
+func TestStatusAsExpected(t *testing.T) {
+	f := open(t, "sqlite::memory:", nil)
+	f.hire(lilei)
+	rapid.Check(t, func(r *rapid.T) {
+		f.set("lilei", Offline, "", 0)
+		now, back, end := Offline, "", time.Time{} // end is zero without a time
+		for range rapid.IntRange(1, 12).Draw(r, "steps") {
+			if !end.IsZero() && !f.now().Before(end) {
+				now, end = back, time.Time{}
+			}
+			switch rapid.IntRange(0, 3).Draw(r, "step") {
+			case 0:
+				now, end = rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status"), time.Time{}
+				f.set("lilei", now, "", 0)
+			case 1:
+				if end.IsZero() {
+					back = now
+				}
+				d := time.Duration(rapid.IntRange(1, 5).Draw(r, "minutes")) * time.Minute
+				now, end = rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status"), f.now().Add(d)
+				f.set("lilei", now, "", d)
+			case 2:
+				f.pass(time.Duration(rapid.IntRange(0, 4).Draw(r, "passed")) * time.Minute)
+			case 3:
+				if err := f.ReturnStatuses(t.Context()); err != nil {
+					r.Fatal(err)
+				}
+			}
+			want := now
+			if !end.IsZero() && !f.now().Before(end) {
+				want = back
+			}
+			f.tx(func(tx *Tx) error {
+				a, err := tx.Agent(t.Context(), "lilei")
+				if a.Status != want {
+					r.Fatalf("%s, want %s", a.Status, want)
+				}
+				return err
+			})
+		}
+	})
+}
