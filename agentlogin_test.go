@@ -58,8 +58,8 @@ func newDesk(t *testing.T) desk {
 	return desk{t, box, cfg.Server.PublicURL}
 }
 
-// answer is what the Agents API says, as far as these tests read it.
-type answer struct {
+// said is what the Agents API says, as far as these tests read it.
+type said struct {
 	Status int
 	Code   int
 	Data   struct {
@@ -70,7 +70,7 @@ type answer struct {
 	}
 }
 
-func (d desk) call(method, path, token, body string) (a answer) {
+func (d desk) call(method, path, token, body string) (a said) {
 	d.Helper()
 	req, err := http.NewRequestWithContext(d.Context(), method, d.url+path, strings.NewReader(body))
 	if err != nil {
@@ -91,7 +91,7 @@ func (d desk) call(method, path, token, body string) (a answer) {
 	return a
 }
 
-func (d desk) login(body string) answer {
+func (d desk) login(body string) said {
 	d.Helper()
 	return d.call("POST", "/api/agents/login", "", body)
 }
@@ -135,7 +135,7 @@ func TestLoginApprovedInTheChat(t *testing.T) {
 		t.Fatalf("%+v", asked)
 	}
 	card := d.card("lilei", func(c *sim.Card) bool { return key(c, asked.Data.Number) != "" })
-	poll := func() answer { return d.call("GET", "/api/agents/login/"+asked.Data.LoginID, "", "") }
+	poll := func() said { return d.call("GET", "/api/agents/login/"+asked.Data.LoginID, "", "") }
 	if a := poll(); a.Status != 200 || a.Data.State != "pending" || a.Data.Token != "" {
 		t.Fatalf("before: %+v", a)
 	}
@@ -154,7 +154,7 @@ func TestLoginApprovedInTheChat(t *testing.T) {
 	}
 }
 
-// The other proofs, and what is left of them when WeCom does not answer.
+// The other proofs, and what is left of them when WeCom does not said.
 func TestLoginWithAPassword(t *testing.T) {
 	d := newDesk(t)
 	d.box.Say("lilei", "/password")
@@ -174,7 +174,7 @@ func TestLoginWithAPassword(t *testing.T) {
 	}
 	const good = `{"user_id":"lilei","password":"correct horse"}`
 	with := func(code string) string { return `{"user_id":"lilei","wecom_code":"` + code + `"}` }
-	expect := func(what string, a answer, status, code int) {
+	expect := func(what string, a said, status, code int) {
 		t.Helper()
 		if a.Status != status || a.Code != code || (a.Data.Token != "") != (status == 200) {
 			t.Errorf("%s: %+v", what, a)
