@@ -87,7 +87,16 @@ func findPerson(ctx context.Context, db bun.IDB, id string) (personRow, error) {
 func (s *Store) savePerson(ctx context.Context, id string, p bot.Person, asked time.Time) error {
 	row := personRow{ID: id, UserID: p.ID, UID: uuid.NewString(), Name: p.Name, State: p.State, Departments: notNil(p.Departments), Tags: notNil(p.Tags), CheckedAt: asked, CreatedAt: asked}
 	return s.Tx(ctx, func(tx *Tx) error {
-		if p.State != bot.Active {
+		known, err := tx.person(ctx, id)
+		switch {
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		case err == nil && known.CheckedAt.After(asked): // answers may overtake each other
+			if p.State == bot.Active && known.State != bot.Active {
+				return fmt.Errorf("save person %s: a later answer was different (%w)", id, errRaced)
+			}
+			return nil
+		case p.State != bot.Active:
 			if err := tx.CutOff(ctx, id, p.State); err != nil {
 				return err
 			}
