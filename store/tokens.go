@@ -198,5 +198,5 @@ func (tx *Tx) revoke(ctx context.Context, why, where string, args ...any) (live,
 const tokensKept = 7 * 24 * time.Hour
 
 func (s *Store) purgeTokens(ctx context.Context) (int64, error) {
-	return s.purge(ctx, "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < ? LIMIT 500)", tokensKept)
+	return s.purge(ctx, "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < ? ORDER BY expires_at LIMIT 500)", tokensKept)
 }
