@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"strings"
@@ -114,6 +115,11 @@ func (s *Store) openPostgres(address string) error {
 	s.conf = conn.Config()
 	s.conf.DialTimeout, s.conf.ReadTimeout, s.conf.WriteTimeout = 3*time.Second, within, within
 	s.conf.AppName = "deskbell"
+	// A transaction of an instance that lost its power must not keep its rows
+	// locked until the network notices, which takes hours.
+	params := map[string]any{"idle_in_transaction_session_timeout": fmt.Sprint(within.Milliseconds())}
+	maps.Copy(params, s.conf.ConnParams) // what the address asks for comes first
+	s.conf.ConnParams = params
 	db := sql.OpenDB(conn)
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)

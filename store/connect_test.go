@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"deskbell/store/storetest"
 )
 
 // SQLite takes file names as URIs: "#" and "?" end a name there, "%" begins an
@@ -206,5 +208,18 @@ func TestMemoryStoreKeepsItsData(t *testing.T) {
 	}
 	if list, err := PendingMigrations(t.Context(), "sqlite::memory:"); err != nil || len(list) == 0 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// PostgreSQL ends a transaction whose instance is gone, unless the address says
+// otherwise.
+func TestPostgresEndsAbandonedTransactions(t *testing.T) {
+	url := storetest.Postgres(t)
+	for address, want := range map[string]string{url: "10s", url + "&idle_in_transaction_session_timeout=7s": "7s"} {
+		s := open(t, address, nil)
+		var got string
+		if err := s.db.QueryRow("SHOW idle_in_transaction_session_timeout").Scan(&got); err != nil || got != want {
+			t.Errorf("%q, want %q: %v", got, want, err)
+		}
 	}
 }
