@@ -81,7 +81,9 @@ func TestOneTimePasswordFromBindToReset(t *testing.T) {
 		if code, _, errOut := shell(t, nil, "otp-reset", "agent1", "--config", r.config); code != exitFailed || !strings.Contains(errOut, "agent1 has no one-time password") {
 			t.Errorf("otp-reset once more: %d, %s", code, errOut)
 		}
-		if _, err := r.box.WaitFor(r.within(patience), "agent1", func(inbox []sim.Received) bool { return strings.Contains(inbox[len(inbox)-1].Text, "重置了您的动态验证码") }); err != nil {
+		if _, err := r.box.WaitFor(r.within(patience), "agent1", func(inbox []sim.Received) bool {
+			return strings.Contains(inbox[len(inbox)-1].Text, "重置了您的动态验证码")
+		}); err != nil {
 			t.Error(err)
 		}
 		r.settled()

@@ -27,3 +27,4 @@ CREATE TABLE login_prompts (
 	last2  TIMESTAMPTZ,
 	last3  TIMESTAMPTZ
 );
+CREATE INDEX login_prompts_last1 ON login_prompts (last1);
