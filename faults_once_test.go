@@ -63,25 +63,22 @@ func TestFourInstances(t *testing.T) {
 		urls = append(urls, r.start("DESKBELL_WECOM_PASSIVE_WAIT=4s").url) // whoever waits shorter may have to go without an answer
 	}
 	c := newCourier(t, r.box.Config())
+	// Strangers are answered later when it takes long; here nobody is one.
+	spread(senders, people*instances, func(n int) {
+		if status, _, err := c.deliver(t.Context(), urls[n%instances], agent(n/instances), "/help", calls+n+1); status != 200 || err != nil {
+			t.Errorf("/help: %d, %v", status, err)
+		}
+	})
 	want := map[string]int{}
-	next := make(chan int)
-	var done sync.WaitGroup
-	for range senders {
-		done.Go(func() {
-			for n := range next {
-				person, text, _ := errand(n, people)
-				r.sameAnswer(c, urls, person, text, n+1)
-			}
-		})
-	}
-	began := time.Now()
 	for n := range calls {
 		_, _, effect := errand(n, people)
 		want[effect]++
-		next <- n
 	}
-	close(next)
-	done.Wait()
+	began := time.Now()
+	spread(senders, calls, func(n int) {
+		person, text, _ := errand(n, people)
+		r.sameAnswer(c, urls, person, text, n+1)
+	})
 	took := time.Since(began)
 	r.settled()
 	got, total := r.effects(), 0
@@ -93,6 +90,24 @@ func TestFourInstances(t *testing.T) {
 		t.Errorf("effects (-want +got)\n%s", diff)
 	}
 	r.clean()
+}
+
+// spread calls fn with the first n numbers, through so many hands.
+func spread(hands, n int, fn func(n int)) {
+	next := make(chan int)
+	var done sync.WaitGroup
+	for range hands {
+		done.Go(func() {
+			for n := range next {
+				fn(n)
+			}
+		})
+	}
+	for n := range n {
+		next <- n
+	}
+	close(next)
+	done.Wait()
 }
 
 // errand is what call n says, in turn something answered by a card and by a
