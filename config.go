@@ -257,6 +257,7 @@ func (c *Config) Warnings() (ps settings.Problems) {
 	warn(c.WeCom.ClockWindow > time.Hour, "wecom.clock_window", "lets a callback captured long ago pass the clock check", `use "5m"`)
 	warn(!c.Security.RequireAdminOTP, "security.require_admin_otp", "is off: a stolen administrator's token is enough", "set it to true")
 	warn(c.Tokens.LinkMode == "direct", "tokens.link_mode", "puts full access tokens into chat links, where previews, histories and proxies see them", `use "ticket" if the target can call the exchange`)
+	warn(c.Tokens.ServicedeskCompat, "tokens.servicedesk_compat", "puts access tokens into Redis in the clear: whoever reads it can use them", "protect that Redis like a password store, or set it to false and have the service desk ask /api/v1/tokens/introspect")
 	warn(c.Limits.PushesPerPerson.Above(25, time.Minute), "limits.pushes_per_person", "is above 25/m, and WeCom drops what exceeds 30/m without a word", `use "25/m"`)
 	return ps
 }

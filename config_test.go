@@ -297,7 +297,7 @@ func TestWarnings(t *testing.T) {
 	equal(t, len(c.Warnings()), 0)
 	c, err = LoadConfig(complete, []string{
 		"DESKBELL_SERVER_PUBLIC_URL=http://127.0.0.1:8080", "DESKBELL_SERVER_TRUSTED_PROXIES=0.0.0.0/0", "DESKBELL_WECOM_CLOCK_WINDOW=9000d",
-		"DESKBELL_SECURITY_REQUIRE_ADMIN_OTP=false", "DESKBELL_TOKENS_LINK_MODE=direct", "DESKBELL_LIMITS_PUSHES_PER_PERSON=1/s",
+		"DESKBELL_SECURITY_REQUIRE_ADMIN_OTP=false", "DESKBELL_TOKENS_LINK_MODE=direct", "DESKBELL_TOKENS_SERVICEDESK_COMPAT=true", "DESKBELL_REDIS_URL=redis://127.0.0.1:6379/0", "DESKBELL_LIMITS_PUSHES_PER_PERSON=1/s",
 	}, true)
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +306,7 @@ func TestWarnings(t *testing.T) {
 	for _, w := range c.Warnings() {
 		keys = append(keys, w.Key)
 	}
-	equal(t, keys, []string{"server.public_url", "server.trusted_proxies", "wecom.clock_window", "security.require_admin_otp", "tokens.link_mode", "limits.pushes_per_person"})
+	equal(t, keys, []string{"server.public_url", "server.trusted_proxies", "wecom.clock_window", "security.require_admin_otp", "tokens.link_mode", "tokens.servicedesk_compat", "limits.pushes_per_person"})
 }
 
 func equal[T any](t *testing.T, got, want T) {

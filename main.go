@@ -51,11 +51,14 @@ func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 // run is the program: tests call it as a shell would.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut io.Writer) int {
 	var commands struct {
-		Demo    demoCmd    `cmd:"" help:"Try everything on this machine, without a WeCom account."`
-		Serve   serveCmd   `cmd:"" help:"Run the gateway."`
-		Check   checkCmd   `cmd:"" help:"Examine an installation and say what to mend, and where."`
-		Migrate migrateCmd `cmd:"" help:"Bring the database schema up to date."`
-		Version versionCmd `cmd:"" help:"Show version and commit."`
+		Demo     demoCmd     `cmd:"" help:"Try everything on this machine, without a WeCom account."`
+		Serve    serveCmd    `cmd:"" help:"Run the gateway."`
+		Check    checkCmd    `cmd:"" help:"Examine an installation and say what to mend, and where."`
+		Migrate  migrateCmd  `cmd:"" help:"Bring the database schema up to date."`
+		Keys     keysCmd     `cmd:"" help:"Change the encryption key."`
+		Audit    auditCmd    `cmd:"" help:"Examine or export the audit trail."`
+		OTPReset otpResetCmd `cmd:"" name:"otp-reset" help:"Turn off somebody's one-time password, from the host."`
+		Version  versionCmd  `cmd:"" help:"Show version and commit."`
 	}
 	helped := false
 	parser, err := kong.New(&commands, kong.Name("deskbell"),

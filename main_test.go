@@ -32,6 +32,11 @@ func TestUsage(t *testing.T) {
 		{"serve --help", 0, "DESKBELL_WECOM_SECRET_FILE"},
 		{"check --help", 0, "--fix-menu"},
 		{"migrate --help", 0, "deskbell migrate --config config.toml"},
+		{"keys", 2, "rotate"},
+		{"keys rotate --help", 0, "deskbell keys rotate --config config.toml"},
+		{"keys status --help", 0, "deskbell keys status --config config.toml"},
+		{"otp-reset", 2, "<userid>"},
+		{"otp-reset --help", 0, "deskbell otp-reset --config config.toml boss"},
 		{"version", 0, "deskbell "},
 	} {
 		code, out, errOut := shell(t, nil, strings.Fields(c.args)...)

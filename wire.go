@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"deskbell/api"
+	"deskbell/bot"
 	"deskbell/bot/settings"
 	"deskbell/bot/wecom"
 	"deskbell/bot/wecom/sim"
@@ -37,6 +38,8 @@ type gateway struct {
 	runner  *commands.Runner
 	outbox  *store.Outbox
 	server  *api.Server
+	logins  *store.Logins
+	leavers *store.Leavers
 	metrics *api.Metrics
 }
 
@@ -60,29 +63,39 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (_ *gateway, 
 	if err != nil {
 		return nil, err
 	}
-	if g.store, err = store.Open(ctx, store.Options{
-		URL: cfg.Store.URL.Reveal(), Keys: cfg.EncryptionKeys(), PublicURL: cfg.Server.PublicURL,
-		AgentURL: cfg.Desk.AgentURL, AdminURL: cfg.Desk.AdminURL,
-		TokenTTL: cfg.Tokens.TTL, LinkTTL: cfg.Tokens.LinkTTL, Direct: cfg.Tokens.LinkMode == "direct",
-		MaxLoad: cfg.Desk.MaxLoad, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: set.Render, Log: log,
-	}); err != nil {
-		return nil, err
-	}
 	shared, err := g.openRedis(cfg)
 	if err != nil {
 		return nil, err
 	}
+	var desk *store.ServiceDesk
+	if cfg.Tokens.ServicedeskCompat {
+		desk = &store.ServiceDesk{Redis: g.redis, AdminOTP: cfg.Security.RequireAdminOTP}
+	}
+	if g.store, err = store.Open(ctx, store.Options{
+		URL: cfg.Store.URL.Reveal(), Keys: cfg.EncryptionKeys(), PublicURL: cfg.Server.PublicURL,
+		AgentURL: cfg.Desk.AgentURL, AdminURL: cfg.Desk.AdminURL,
+		TokenTTL: cfg.Tokens.TTL, LinkTTL: cfg.Tokens.LinkTTL, Direct: cfg.Tokens.LinkMode == "direct",
+		OTPIssuer: cfg.Security.OTPIssuer,
+		MaxLoad:   cfg.Desk.MaxLoad, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: set.Render, Log: log, ServiceDesk: desk,
+	}); err != nil {
+		return nil, err
+	}
+	limits := newLimits(cfg, g.redis)
 	g.client = wecom.NewClient(wecom.ClientOptions{
 		CorpID: cfg.WeCom.CorpID, AgentID: cfg.WeCom.AgentID, Secret: cfg.WeCom.Secret.Reveal(),
 		APIBase: cfg.WeCom.APIBase, Shared: shared, Log: log,
 	})
+	directory := &store.Directory{Store: g.store, Lookup: g.client.Person, TTL: cfg.Directory.CacheTTL}
+	g.leavers = &store.Leavers{Directory: directory}
+	atWeCom := signIn(cfg, g.client, directory)
+	g.logins = &store.Logins{Store: g.store, Directory: directory, WhoIs: atWeCom.Who}
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
 	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
 	if g.runner, err = commands.NewRunner(commands.Options{
 		Store: g.store, Word: set.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
-		Directory: &store.Directory{Store: g.store, Lookup: g.client.Person, TTL: cfg.Directory.CacheTTL},
-		PerPerson: rate(cfg.Limits.CommandsPerPerson), Links: rate(cfg.Limits.LinksPerPerson),
+		Directory: directory,
+		Limits:    limits,
 	}); err != nil {
 		return nil, err
 	}
@@ -90,7 +103,10 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (_ *gateway, 
 		Store: g.store, Words: set, Static: templates.Static(), PublicURL: cfg.Server.PublicURL,
 		TrustedProxies: cfg.Server.TrustedProxies, FrameAncestors: cfg.Server.FrameAncestors,
 		MasterKey: cfg.Security.MasterKey.Reveal(), RequireAdminOTP: cfg.Security.RequireAdminOTP,
-		Limit: loginLimits(cfg), Checks: g.checks(), Metrics: g.metrics, Version: version, Log: log,
+		Logins: g.logins, SignIn: atWeCom, Limit: func(ctx context.Context, name, key string) time.Duration {
+			return limits.Allow(ctx, name, key, time.Now())
+		},
+		Checks: g.checks(), Metrics: g.metrics, Version: version, Log: log,
 	}); err != nil {
 		return nil, err
 	}
@@ -122,7 +138,8 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	defer g.close()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	delivered, kept := make(chan struct{}), make(chan struct{})
+	delivered, kept, watched := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() { defer close(watched); g.leavers.Run(work) }()
 	go func() { defer close(delivered); g.outbox.Run(work) }()
 	go func() { defer close(kept); g.store.Upkeep(work) }()
 	served := make(chan error, 1)
@@ -141,12 +158,16 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	stop()
 	<-delivered
 	<-kept
+	<-watched
 	return err
 }
 
 func (g *gateway) close() {
 	if g.runner != nil {
 		g.runner.Close()
+	}
+	if g.logins != nil {
+		g.logins.Wait()
 	}
 	if g.client != nil {
 		g.client.Close()
@@ -161,12 +182,25 @@ func (g *gateway) close() {
 	}
 }
 
-// loginLimits guards the public routes that take a secret.
-func loginLimits(cfg Config) func(context.Context, string, string) time.Duration {
-	limits := store.Limits{Rates: map[string]store.Rate{
+// signIn is WeCom's sign-in for the pages and the API.
+func signIn(cfg Config, client *wecom.Client, directory *store.Directory) api.SignIn {
+	at := wecom.SignInPages{CorpID: cfg.WeCom.CorpID, AgentID: cfg.WeCom.AgentID, Authorize: cfg.WeCom.OAuthAuthorizeURL, QR: cfg.WeCom.QRLoginURL}
+	return api.SignIn{Page: at.URL, Person: directory.Person, Who: func(ctx context.Context, code string) (string, error) {
+		id, err := client.UserInfo(ctx, code)
+		if errors.Is(err, wecom.ErrNotMember) {
+			return "", bot.Fail(bot.Denied, "error.denied", nil, err)
+		}
+		return id, err
+	}}
+}
+
+// newLimits are the limits of contract: of what a person says, and of the public
+// routes that take a secret.
+func newLimits(cfg Config, shared *store.Redis) *store.Limits {
+	return &store.Limits{Redis: shared, Rates: map[string]store.Rate{
+		"commands_per_person": rate(cfg.Limits.CommandsPerPerson), "links_per_person": rate(cfg.Limits.LinksPerPerson),
 		"login_per_address": rate(cfg.Limits.LoginPerAddress), "login_per_account": rate(cfg.Limits.LoginPerAccount),
 	}}
-	return func(_ context.Context, name, key string) time.Duration { return limits.Allow(name, key, time.Now()) }
 }
 
 func rate(r settings.Rate) store.Rate { return store.Rate{N: r.N, Per: r.Per} }

@@ -26,6 +26,12 @@ func newCookie(public *url.URL, framed bool) cookie {
 	return cookie{name: "__Host-deskbell", secure: true, framed: framed}
 }
 
+// as is a cookie of the same kind for another purpose.
+func (c cookie) as(purpose string) cookie {
+	c.name += "-" + purpose
+	return c
+}
+
 func loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && a.IsLoopback()

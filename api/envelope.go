@@ -24,12 +24,16 @@ func bare(v any) any { return v }
 var (
 	agentsAPI = &envelope{
 		ok:   func(v any) any { return agentsBody{0, "success", v} },
-		fail: func(p *problem) any { return agentsBody{agentsCode(p.status), p.message, nil} },
+		fail: func(p *problem) any { return agentsBody{agentsCode(p), p.message, nil} },
 	}
 	tokensAPI = &envelope{
 		ok:   func(v any) any { return tokensBody{"success", http.StatusOK, v} },
 		fail: func(p *problem) any { return tokensBody{p.message, p.status, nil} },
 	}
+	// introspectionAPI is RFC 7662's: bare when it worked, since other systems'
+	// libraries read it.
+	introspectionAPI = &envelope{ok: bare, fail: func(p *problem) any { return tokensAPI.fail(p) }}
+
 	detailAPI = &envelope{
 		ok: bare,
 		fail: func(p *problem) any {
@@ -75,8 +79,11 @@ type tokensBody struct {
 
 // agentsCode is section 5 of the contract, for failures without a code of their
 // own. It is never 0, which means success.
-func agentsCode(status int) int {
-	switch status {
+func agentsCode(p *problem) int {
+	if p.code != 0 {
+		return p.code
+	}
+	switch p.status {
 	case http.StatusUnauthorized:
 		return 1001
 	case http.StatusForbidden:
@@ -86,7 +93,7 @@ func agentsCode(status int) int {
 	case http.StatusTooManyRequests:
 		return 1015
 	}
-	if status >= 500 {
+	if p.status >= 500 {
 		return 1016
 	}
 	return 1000

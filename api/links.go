@@ -18,7 +18,11 @@ const tokenParam = "accessToken"
 // linkPage is what a link from the chat opens. It changes nothing, however
 // often scanners and previews fetch it: only its form signs in.
 func (s *Server) linkPage(ctx context.Context, r *req) (any, error) {
-	token := r.Query(tokenParam)
+	return s.linkForm(ctx, r, r.Query(tokenParam), nil)
+}
+
+// linkForm is the form of a link that is still good, once more after refused.
+func (s *Server) linkForm(ctx context.Context, r *req, token string, refused *problem) (any, error) {
 	session, err := s.o.Store.PeekLink(ctx, token)
 	if errors.Is(err, store.ErrNotFound) {
 		return deadLink, nil
@@ -30,11 +34,22 @@ func (s *Server) linkPage(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return view{fasthttp.StatusOK, "redeem", struct {
+	otp, err := s.o.Store.OTPEnabled(ctx, session.UserID)
+	if err != nil {
+		return nil, err
+	}
+	status, wait := fasthttp.StatusOK, time.Duration(0)
+	if refused != nil {
+		status, wait = refused.status, refused.retry
+		r.problemHeaders(refused)
+	}
+	return view{status, "redeem", struct {
 		Name, UserID  string
 		Expires       time.Time
 		Action, Token string
-	}{who.person.Name, who.person.ID, session.ExpiresAt, r.self(), token}}, nil
+		OTP, Wrong    bool
+		Wait          time.Duration
+	}{who.person.Name, who.person.ID, session.ExpiresAt, r.self(), token, otp && !session.Plain, refused != nil, wait}}, nil
 }
 
 // deadLink has the status the exchange call has for such a token.
@@ -43,10 +58,10 @@ var deadLink = view{fasthttp.StatusUnauthorized, "linkdead", nil}
 // redeem signs in with the token of a link, and leads to the page without it.
 func (s *Server) redeem(ctx context.Context, r *req) (any, error) {
 	link := r.Form(tokenParam)
-	if r.Form("otp_code") != "" {
-		return nil, errNoOTPYet
+	token, session, err := s.o.Store.Exchange(ctx, link, r.Form("otp_code"), r.client())
+	if e, ok := errors.AsType[*store.OTPRefused](err); ok {
+		return s.linkForm(ctx, r, link, otpProblem(e.OTPResult))
 	}
-	token, session, err := s.o.Store.Exchange(ctx, link)
 	if errors.Is(err, store.ErrNotFound) {
 		// tokens.link_mode = "direct": the link carries an access token without
 		// an administrator's rights, and nothing else does.

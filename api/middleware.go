@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -84,7 +85,7 @@ func (r *req) run() (any, error) {
 		return nil, err
 	}
 	defer returnBody(r.ctx, body)
-	ctx, cancel := context.WithTimeout(context.Background(), handleTime)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(r.route.may.patience, handleTime))
 	defer cancel()
 	return r.route.run(ctx, r)
 }

@@ -67,11 +67,6 @@ func (s *Server) front(ctx context.Context, r *req) (any, error) {
 	return redirect{fasthttp.StatusFound, store.DefaultPath(who.person.Level)}, nil
 }
 
-// signIn tells how to sign in: with a link from the chat.
-func (s *Server) signIn(context.Context, *req) (any, error) {
-	return view{fasthttp.StatusOK, "signin", nil}, nil
-}
-
 // signOut ends the cookie's token.
 func (s *Server) signOut(ctx context.Context, r *req) (any, error) {
 	if err := s.revoke(ctx, r.who); err != nil {

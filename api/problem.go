@@ -15,6 +15,7 @@ import (
 type problem struct {
 	status  int
 	message string
+	code    int           // of section 5 of the contract, 0 for the one its status stands for
 	retry   time.Duration // when it is worth trying again
 	ref     string        // finds the cause in the log
 	cause   error
@@ -40,6 +41,22 @@ func tooMany(wait time.Duration) *problem {
 	return &problem{status: fasthttp.StatusTooManyRequests, message: "too many requests", retry: wait}
 }
 
+// failure is an error that has a code of its own when it turns out to be ours.
+type failure struct {
+	code int
+	error
+}
+
+func (f *failure) Unwrap() error { return f.error }
+
+// failed gives an error of ours a code; nil stays nil.
+func failed(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{code, err}
+}
+
 // statuses translates what went wrong into HTTP.
 var statuses = map[bot.Kind]int{
 	bot.Internal:    fasthttp.StatusInternalServerError,
@@ -59,6 +76,9 @@ func (s *Server) explain(lang string, err error) *problem {
 	}
 	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind != bot.Internal {
 		p := &problem{status: statuses[e.Kind], cause: err}
+		if f, ok := failures[e.Key]; ok {
+			p.status, p.code = f.status, f.code
+		}
 		if e.Kind == bot.Limited || e.Kind == bot.Unavailable {
 			p.retry = time.Second
 		}
@@ -68,6 +88,9 @@ func (s *Server) explain(lang string, err error) *problem {
 		}
 		return p
 	}
+	if e, ok := errors.AsType[*store.OTPRefused](err); ok {
+		return otpProblem(e.OTPResult)
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return &problem{status: fasthttp.StatusNotFound, message: "not found", cause: err}
@@ -75,8 +98,11 @@ func (s *Server) explain(lang string, err error) *problem {
 		return &problem{status: fasthttp.StatusConflict, message: "already exists", cause: err}
 	}
 	p := &problem{status: fasthttp.StatusInternalServerError, ref: bot.NewRef(), cause: err}
+	if f, ok := errors.AsType[*failure](err); ok {
+		p.code = f.code
+	}
 	if store.Transient(err) {
-		p.status = fasthttp.StatusServiceUnavailable
+		p.status, p.code = fasthttp.StatusServiceUnavailable, 0
 		p.retry = time.Second
 	}
 	p.message = fasthttp.StatusMessage(p.status) + ", reference " + p.ref

@@ -101,3 +101,21 @@ func (r *req) limited(ctx context.Context) error {
 	}
 	return nil
 }
+
+// limitedAs counts a try at the secret of an account, under its canonical key.
+func (r *req) limitedAs(ctx context.Context, key string) error {
+	if r.s.o.Limit == nil {
+		return nil
+	}
+	if wait := r.s.o.Limit(ctx, "login_per_account", key); wait > 0 {
+		return tooMany(wait)
+	}
+	return nil
+}
+
+// bearerToken is the token of the Authorization header, which admission found
+// good.
+func (r *req) bearerToken() string {
+	_, token, _ := strings.Cut(string(r.ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
+	return token
+}

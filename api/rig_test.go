@@ -35,6 +35,8 @@ type rig struct {
 	*Server
 	now  time.Time
 	logs *logs
+
+	lookup func(userID string) (bot.Person, error) // instead of the directory
 }
 
 // logs is what was logged; handlers write to it at once.
@@ -63,15 +65,15 @@ func newRig(tb testing.TB, change ...func(*Options)) *rig {
 	clock := func() time.Time { return r.now }
 	st, err := store.Open(tb.Context(), store.Options{
 		URL: "sqlite::memory:", Keys: [][]byte{bytes.Repeat([]byte{7}, 32)}, PublicURL: "https://desk.example.com", Now: clock,
-		Roles: store.Rules{Admin: store.Rule{Users: []string{"boss"}}, Agent: store.Rule{Users: []string{"lilei"}}},
-		Render: func(to, lang, _ string, reply bot.Reply) (bot.Outgoing, error) {
-			text, err := words.Text(lang, reply.Key, reply.Data)
-			return bot.Outgoing{To: to, Text: text}, err
-		},
+		Roles:  store.Rules{Admin: store.Rule{Users: []string{"boss"}}, Agent: store.Rule{Users: []string{"lilei"}}},
+		Render: words.Render, PassCost: 4, // as cheap as bcrypt allows
 	})
 	r.ok(err)
 	tb.Cleanup(func() { r.ok(st.Close()) })
-	dir := store.Directory{Store: st, Lookup: func(_ context.Context, id string, _ []int) (bot.Person, error) {
+	dir := &store.Directory{Store: st, Lookup: func(_ context.Context, id string, _ []int) (bot.Person, error) {
+		if r.lookup != nil {
+			return r.lookup(id)
+		}
 		name := map[string]string{"boss": "Ma Boss", "lilei": "李雷", "hanmeimei": "韩梅梅"}[id]
 		return bot.Person{ID: id, Name: name, State: bot.Active, Departments: []int{1}}, nil
 	}}
@@ -79,8 +81,15 @@ func newRig(tb testing.TB, change ...func(*Options)) *rig {
 		_, err := dir.Person(tb.Context(), id)
 		r.ok(err)
 	}
+	logins := &store.Logins{Store: st, Directory: dir, WhoIs: func(_ context.Context, code string) (string, error) {
+		if who, ok := strings.CutPrefix(code, "code of "); ok {
+			return who, nil
+		}
+		return "", bot.Fail(bot.Denied, "error.denied", nil, nil)
+	}}
+	tb.Cleanup(logins.Wait)
 	o := Options{
-		Store: st, Words: words, Static: templates.Static(), PublicURL: "https://desk.example.com",
+		Logins: logins, Store: st, Words: words, Static: templates.Static(), PublicURL: "https://desk.example.com",
 		MasterKey: masterKey, Version: "v1.2.3", Now: clock,
 		Log: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -116,7 +125,7 @@ func (r *rig) link(userID string) string {
 // token gives somebody's access token.
 func (r *rig) token(userID string) string {
 	r.Helper()
-	token, _, err := r.o.Store.Exchange(r.Context(), r.link(userID))
+	token, _, err := r.o.Store.Exchange(r.Context(), r.link(userID), "", store.Client{})
 	r.ok(err)
 	return token
 }
@@ -149,6 +158,7 @@ func (r *rig) do(method, target, body string, headers ...with) *fasthttp.Respons
 	ctx := new(fasthttp.RequestCtx)
 	ctx.Init(&q, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("203.0.113.9:4711")), nil)
 	r.Server.serve(ctx)
+	r.o.Logins.Wait() // for what it left to be done after its answer
 	return &ctx.Response
 }
 

@@ -112,7 +112,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		{"GET", "/devices", 404, `{"success":false,"message":"no such path"}`, ""},
 		{"GET", "/kv/key", 404, `{"success":false,"message":"no such path"}`, ""},
 		{"PUT", "/api/v1/user/me", 405, `{"message":"allowed here: GET, HEAD","code":405,"data":null}`, "GET, HEAD"},
-		{"GET", "/api/v1/tokens/exchange", 405, `{"message":"allowed here: POST","code":405,"data":null}`, "POST"},
+		{"GET", "/api/v1/tokens/exchange", 405, `{"message":"allowed here: DELETE, POST","code":405,"data":null}`, "DELETE, POST"},
 		{"DELETE", "/healthz", 405, `{"message":"allowed here: GET, HEAD","code":405}`, "GET, HEAD"},
 		{"PATCH", "/admin/outbox", 405, `{"message":"allowed here: GET, HEAD, POST","code":405}`, "GET, HEAD, POST"},
 	} {

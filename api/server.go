@@ -42,6 +42,9 @@ type Options struct {
 	MasterKey       string         // security.master_key; only its hash is kept
 	RequireAdminOTP bool           // security.require_admin_otp
 
+	Logins *store.Logins // signs agents in at the desk
+	SignIn SignIn        // without it nobody signs in at WeCom, only by a link from the chat
+
 	// Limit counts one use of the named limit (limits.login_per_address) by key
 	// and says how long to wait: 0 is "go ahead". nil limits nothing.
 	Limit   func(ctx context.Context, name, key string) time.Duration
@@ -67,6 +70,7 @@ type Server struct {
 	static   map[string]asset
 	headers  [][2]string
 	cookie   cookie
+	state    cookie // of a browser that went to sign in
 	origin   string // of public_url
 	master   [sha256.Size]byte
 	ids      ids
@@ -102,6 +106,7 @@ func New(o Options) (*Server, error) {
 		mounts:  map[string]mount{},
 		headers: securityHeaders(u.Scheme == "https", o.FrameAncestors),
 		cookie:  newCookie(u, len(o.FrameAncestors) > 0),
+		state:   newCookie(u, false).as("signin"),
 		origin:  u.Scheme + "://" + u.Host,
 		ids:     newIDs(),
 	}

@@ -25,13 +25,10 @@ func (s *Server) exchange(ctx context.Context, r *req) (any, error) {
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
-	switch {
-	case in.AccessToken == "":
+	if in.AccessToken == "" {
 		return nil, badRequest("access_token", "is missing")
-	case in.OTPCode != "":
-		return nil, errNoOTPYet
 	}
-	token, session, err := s.o.Store.Exchange(ctx, in.AccessToken)
+	token, session, err := s.o.Store.Exchange(ctx, in.AccessToken, in.OTPCode, r.client())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, unauthorized("the link is used, expired or unknown")
 	}
@@ -44,7 +41,3 @@ func (s *Server) exchange(ctx context.Context, r *req) (any, error) {
 	}
 	return granted{AccessToken: token, ExpiresAt: session.ExpiresAt, User: who.shown()}, nil
 }
-
-// errNoOTPYet refuses a code that nothing could check, before the link is used
-// up: to take it silently would be to pretend it counted.
-var errNoOTPYet = badRequest("otp_code", "no one-time password is set up for this person")

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +37,9 @@ type user struct {
 
 // shown is the caller as a user.
 func (c caller) shown() user {
+	if c.account != nil {
+		return showAccount(*c.account)
+	}
 	u := user{
 		UID:          c.person.UID,
 		Username:     c.person.ID,
@@ -52,10 +54,17 @@ func (c caller) shown() user {
 		u.UID, u.Username, u.Platform = uuid.Nil.String(), "master", "api"
 		u.CurrentRoles = []string{bot.Admin.String()}
 	}
-	for _, role := range u.CurrentRoles {
-		u.Authorities = append(u.Authorities, "ROLE_"+strings.ToUpper(role))
-	}
+	u.Authorities = authorities(u.CurrentRoles)
 	return u
+}
+
+// authorities are roles the way some frameworks spell them.
+func authorities(roles []string) []string {
+	list := make([]string, len(roles))
+	for i, role := range roles {
+		list[i] = "ROLE_" + strings.ToUpper(role)
+	}
+	return list
 }
 
 func (s *Server) me(_ context.Context, r *req) (any, error) { return r.who.shown(), nil }
@@ -64,6 +73,9 @@ func (s *Server) me(_ context.Context, r *req) (any, error) { return r.who.shown
 func (s *Server) logout(ctx context.Context, r *req) (any, error) {
 	if r.who.master {
 		return nil, forbidden("the master key is revoked by changing security.master_key")
+	}
+	if r.who.session.Foreign {
+		return true, s.o.Store.EndForeign(ctx, r.bearerToken())
 	}
 	return true, s.revoke(ctx, r.who)
 }
@@ -75,21 +87,7 @@ func (s *Server) revoke(ctx context.Context, c caller) error {
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		tx.Audit(store.AuditEntry{Actor: c.person.Key(), Action: "token.revoke", Target: c.session.TokenID})
+		tx.Audit(store.AuditEntry{Actor: c.actor(), Action: "token.revoke", Target: c.session.TokenID})
 		return err
 	})
-}
-
-// withoutAdmin takes an administrator's rights away, for a token that carries
-// none. What is left is the agent every administrator is.
-func withoutAdmin(u bot.User) bot.User {
-	if u.Level < bot.Admin {
-		return u
-	}
-	u.Level = bot.Agent
-	u.Roles = slices.DeleteFunc(slices.Clone(u.Roles), func(role string) bool { return role == bot.Admin.String() })
-	if len(u.Roles) == 0 {
-		u.Roles = []string{bot.Agent.String()}
-	}
-	return u
 }

@@ -169,13 +169,13 @@ func TestAdministratorsNeedOTP(t *testing.T) {
 // A token from a "direct" link has no administrator's rights.
 func TestPlainTokens(t *testing.T) {
 	boss := bot.User{ID: "boss", Level: bot.Admin, Roles: []string{"admin"}}
-	if u := withoutAdmin(boss); u.Level != bot.Agent || strings.Join(u.Roles, " ") != "agent" {
+	if u := store.WithoutAdmin(boss); u.Level != bot.Agent || strings.Join(u.Roles, " ") != "agent" {
 		t.Errorf("became %+v", u)
 	}
 	if boss.Roles[0] != "admin" {
 		t.Error("changed the original")
 	}
-	if u := withoutAdmin(bot.User{Roles: []string{"user"}}); u.Level != bot.Anyone || u.Roles[0] != "user" {
+	if u := store.WithoutAdmin(bot.User{Roles: []string{"user"}}); u.Level != bot.Anyone || u.Roles[0] != "user" {
 		t.Errorf("became %+v", u)
 	}
 }

@@ -139,14 +139,20 @@ func Text(key string, data any) Reply { return Reply{Key: key, Data: data} }
 // Card is a reply as a WeCom template card.
 func Card(key string, data any) Reply { return Reply{Key: key, Data: data, IsCard: true} }
 
-// Outgoing is a rendered message, ready to go. Exactly one of Text and Card is
-// set; Text is at most 2,048 bytes, see Parts. Sending the same Outgoing again must put the same bytes on the wire: that
-// is how WeCom's duplicate check makes a retry safe (document 90236).
+// Outgoing is a rendered message, ready to go. Exactly one of Text, Card, Image
+// and Recall is set; Text is at most 2,048 bytes, see Parts. Sending the same
+// Outgoing again must put the same bytes on the wire: that is how WeCom's
+// duplicate check makes a retry safe (document 90236).
 type Outgoing struct {
 	To           string `json:"to"` // userid in the directory's spelling
 	Text         string `json:"text,omitempty"`
 	Card         []byte `json:"card,omitempty"`          // the JSON object WeCom calls template_card
 	ResponseCode string `json:"response_code,omitempty"` // update the card that was pressed instead of sending one
+	Image        []byte `json:"image,omitempty"`         // a PNG
+	MediaID      string `json:"media_id,omitempty"`      // the Image, once WeCom has it: see Preparer
+	Safe         bool   `json:"safe,omitempty"`          // cannot be passed on
+	Recall       string `json:"recall,omitempty"`        // take the message with this MsgID back
+	Ref          string `json:"-"`                       // our own name for a message that may have to be taken back
 	Variant      int    `json:"variant,omitempty"`       // tells equal contents apart for WeCom's duplicate check
 }
 
@@ -186,4 +192,11 @@ type Receipt struct {
 // is worth another try; any other is final.
 type Sender interface {
 	Send(context.Context, Outgoing) (Receipt, error)
+}
+
+// Preparer is a Sender that has something to do for a message before it can be
+// sent, such as handing over its image. What it returns is kept and sent in
+// place of the original, so that every try sends the same bytes.
+type Preparer interface {
+	Prepare(context.Context, Outgoing) (Outgoing, error)
 }

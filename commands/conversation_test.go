@@ -10,13 +10,17 @@ import (
 	"time"
 
 	"deskbell/bot"
+	"deskbell/store"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 // TestConversations replays testdata/*.txt, each on a fresh store. A line "as
 // USERID LEVEL LANG" says who talks, "> …" what they say, "< …" what they see,
-// and "wait 30m" lets time pass.
+// "wait 30m" lets time pass, and "open" signs in with the last link. {id} is the
+// id that was last seen at the beginning of a line. "look" shows what was pushed
+// meanwhile; {code} is what the person's authenticator shows, {recovery} a
+// recovery code seen last.
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -44,10 +48,16 @@ var levels = map[string]bot.Level{"anyone": bot.Anyone, "agent": bot.Agent, "adm
 // secrets differ in each run; a conversation shows their shape.
 var secrets = regexp.MustCompile(`db[a-z]_[0-9A-Za-z]{49}`)
 
+// recoveryCodes differ too.
+var recoveryCodes = regexp.MustCompile(`[A-Z2-7]{4}(-[A-Z2-7]{4}){5}`)
+
+// ids differ too.
+var ids = regexp.MustCompile(`(?m)^[0-9a-f]{8} `)
+
 func replay(t *testing.T, script string) string {
 	d := newDesk(t, deskOptions{})
 	var out strings.Builder
-	who := ""
+	who, answer, id, recovery := "", "", "", ""
 	for line := range strings.Lines(script) {
 		if strings.HasPrefix(line, "<") {
 			continue
@@ -71,17 +81,45 @@ func replay(t *testing.T, script string) string {
 			if err := d.store.ReturnStatuses(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			if err := d.store.ExpireOTP(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			for _, text := range d.pushed(who) {
 				write(&out, text)
 			}
+		case line == "look":
+			for _, text := range d.pushed(who) {
+				write(&out, text)
+			}
+		case line == "open":
+			if _, _, err := d.store.Exchange(t.Context(), secrets.FindString(answer), "", store.Client{}); err != nil {
+				t.Fatal(err)
+			}
+			d.pushed(who) // whether it was them
 		case strings.HasPrefix(line, "> "):
-			write(&out, d.say(who, line[2:]))
+			answer = d.say(who, d.fill(who, strings.NewReplacer("{id}", id, "{recovery}", recovery).Replace(line[2:])))
+			if seen := recoveryCodes.FindString(answer); seen != "" {
+				recovery = seen
+			}
+			if seen := ids.FindString(answer); seen != "" {
+				id = strings.TrimSpace(seen)
+			}
+			write(&out, ids.ReplaceAllString(answer, "1a2b3c4d "))
 		}
 	}
 	return out.String()
 }
 
+// fill puts in the code a person reads off their phone.
+func (d *desk) fill(who, line string) string {
+	if strings.Contains(line, "{code}") {
+		line = strings.ReplaceAll(line, "{code}", d.code(who))
+	}
+	return line
+}
+
 func write(out *strings.Builder, answer string) {
+	answer = recoveryCodes.ReplaceAllString(answer, "ABCD-…")
 	for line := range strings.SplitSeq(secrets.ReplaceAllStringFunc(answer, func(s string) string { return s[:4] + "…" }), "\n") {
 		out.WriteString(strings.TrimRight("< "+line, " ") + "\n")
 	}

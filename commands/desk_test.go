@@ -12,8 +12,12 @@ import (
 	"time"
 
 	"deskbell/bot"
+	"deskbell/bot/wecom/sim"
 	"deskbell/store"
 	"deskbell/templates"
+
+	otplib "github.com/pquerna/otp"
+	"github.com/pquerna/otp/totp"
 )
 
 // desk is a gateway without its ends: messages go in by say, and what would be
@@ -23,6 +27,7 @@ type desk struct {
 	t      testing.TB
 	store  *store.Store
 	people map[string]bot.Person
+	phones map[string]string // the secret in each person's authenticator
 	mu     sync.Mutex
 	clock  time.Time
 	n      int
@@ -45,7 +50,7 @@ func newDesk(t testing.TB, o deskOptions) *desk {
 		t.Fatal(err)
 	}
 	set.Zone = time.FixedZone("CST", 8*3600)
-	d := &desk{t: t, people: map[string]bot.Person{}, clock: time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	d := &desk{t: t, people: map[string]bot.Person{}, phones: map[string]string{}, clock: time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
 	set.Now = d.now
 	if o.url == "" {
 		o.url = "sqlite::memory:"
@@ -151,17 +156,16 @@ func (d *desk) deliver(m bot.Message) string {
 	return strings.Join(d.pushed(m.From), "\n")
 }
 
-// pushed delivers what waits in the outbox and returns what was for a person.
-func (d *desk) pushed(to string) []string {
+// outgoing delivers what waits in the outbox and returns it.
+func (d *desk) outgoing() (all []bot.Outgoing) {
 	d.t.Helper()
-	var got []string
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	seen := make(chan bot.Outgoing, 100)
 	done := make(chan struct{})
 	box := &store.Outbox{Store: d.store, Sender: senderFunc(func(_ context.Context, o bot.Outgoing) (bot.Receipt, error) {
 		seen <- o
-		return bot.Receipt{}, nil
+		return bot.Receipt{MsgID: "m"}, nil
 	})}
 	go func() { defer close(done); box.Run(ctx) }()
 	for {
@@ -177,12 +181,59 @@ func (d *desk) pushed(to string) []string {
 	<-done
 	close(seen)
 	for o := range seen {
-		if o.To != to {
-			continue
+		all = append(all, o)
+	}
+	return all
+}
+
+// pushed delivers what waits in the outbox and returns what was for a person.
+func (d *desk) pushed(to string) []string {
+	d.t.Helper()
+	all := d.outgoing()
+	for _, o := range all {
+		if o.Image != nil {
+			d.scan(o)
 		}
-		if o.Card != nil {
+	}
+	return shown(all, to)
+}
+
+// scan lets a person's authenticator read a picture.
+func (d *desk) scan(o bot.Outgoing) {
+	d.t.Helper()
+	link, err := sim.Scan(o.Image)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	key, err := otplib.NewKeyFromURL(link)
+	if err != nil || !o.Safe || key.AccountName() != o.To {
+		d.t.Fatalf("picture for %s, safe %v: %v, %v", o.To, o.Safe, key, err)
+	}
+	d.phones[o.To] = key.Secret()
+}
+
+// code is what a person's authenticator shows.
+func (d *desk) code(who string) string {
+	d.t.Helper()
+	c, err := totp.GenerateCode(d.phones[who], d.now())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return c
+}
+
+// shown is what a person gets to see of what was sent.
+func shown(all []bot.Outgoing, to string) (got []string) {
+	for _, o := range all {
+		switch {
+		case o.To != to:
+		case o.Card != nil:
 			got = append(got, templates.Flatten(o.Card))
-		} else {
+		case o.Image != nil:
+			got = append(got, "(image)")
+		case o.Recall != "":
+			got = append(got, "(recalled)")
+		default:
 			got = append(got, o.Text)
 		}
 	}

@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"errors"
 
 	"deskbell/bot"
 	"deskbell/store"
@@ -20,13 +19,9 @@ func (r *Runner) welcome(ctx context.Context, tx *store.Tx, user bot.User) (bot.
 // leaver cuts off a person who can no longer see the app: they left, were
 // disabled, or were taken out of its visible range (document 90240).
 func (r *Runner) leaver(ctx context.Context, tx *store.Tx, it store.Item) error {
-	if _, err := tx.RevokeTokens(ctx, it.From, true); err != nil {
+	if err := tx.CutOff(ctx, it.From, bot.Hidden); err != nil {
 		return err
 	}
-	if _, err := tx.SetStatus(ctx, it.From, store.Offline, "", 0); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	tx.Audit(store.AuditEntry{Actor: it.From, Action: "person.leave", Target: it.From})
 	r.Directory.Forget(it.From)
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 func (r *Runner) one(ctx context.Context, tx *store.Tx, it store.Item, p bot.Person, settled *bot.Error) (landing, error) {
 	began := time.Now()
 	l := landing{key: it.Key, user: it.Person, cmd: r.label(it), outcome: "ok"}
-	user := r.Store.User(p, it.Lang)
+	user := tx.User(p, it)
 	mark := tx.Mark()
 	reply, err := bot.Reply{}, error(settled)
 	if settled == nil {
@@ -100,14 +100,17 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 		return bot.Text("hint.noslash", nil), nil
 	}
 	c, args := r.table.command(line)
-	if c == nil {
+	if c == nil || c.Press && it.Event != bot.Pressed {
 		return bot.Reply{}, unknown(line[0], r.table.visible(user.Level))
 	}
 	if user.Level < c.Level {
 		return bot.Reply{}, bot.Fail(bot.Denied, "error.denied", nil, nil)
 	}
-	if err := r.pay(it, c); err != nil {
+	if err := r.pay(ctx, it, c); err != nil {
 		return bot.Reply{}, err
+	}
+	if c.Alone != "" && len(args) > 0 {
+		return bot.Reply{}, bot.Fail(bot.Invalid, c.Alone, nil, nil)
 	}
 	parsed, err := c.grammar.parse(args, r.Word)
 	if err != nil {
@@ -157,7 +160,7 @@ var refused = map[bot.State]string{
 
 // pay counts a message against the limits, once however often its transaction
 // has to be tried.
-func (r *Runner) pay(it store.Item, c *Command) error {
+func (r *Runner) pay(ctx context.Context, it store.Item, c *Command) error {
 	r.mu.Lock()
 	_, paid := r.paid[it.Key]
 	r.mu.Unlock()
@@ -165,9 +168,9 @@ func (r *Runner) pay(it store.Item, c *Command) error {
 		return nil
 	}
 	now := r.Store.Now()
-	wait := r.limits.Allow("command/"+it.Person, r.PerPerson, now)
+	wait := r.Limits.Allow(ctx, "commands_per_person", it.Person, now)
 	if wait == 0 && c.Links {
-		wait = r.limits.Allow("link/"+it.Person, r.Links, now)
+		wait = r.Limits.Allow(ctx, "links_per_person", it.Person, now)
 	}
 	if wait > 0 {
 		return bot.Fail(bot.Limited, "error.limited", tooFast{wait}, nil)

@@ -33,8 +33,7 @@ type Options struct {
 	Commands  []Command                     // default: All()
 	Wait      time.Duration                 // wecom.passive_wait; default 2 s
 	Limit     time.Duration                 // a command that runs longer, not counting the store, is given up; default 1 s
-	PerPerson store.Rate                    // limits.commands_per_person
-	Links     store.Rate                    // limits.links_per_person
+	Limits    *store.Limits                 // commands_per_person and links_per_person; nil limits nothing
 	Counted   func(command, outcome string) // counts every message; may be nil
 	Log       *slog.Logger
 }
@@ -44,7 +43,6 @@ type Options struct {
 type Runner struct {
 	Options
 	table  *table
-	limits store.Limiter
 	lanes  []*lane
 	seed   maphash.Seed
 	asking chan struct{} // bounds the questions to the directory under way
@@ -80,6 +78,9 @@ func NewRunner(o Options) (*Runner, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Limits == nil {
+		o.Limits = &store.Limits{}
 	}
 	o.Wait = cmp.Or(o.Wait, 2*time.Second)
 	o.Limit = cmp.Or(o.Limit, time.Second)

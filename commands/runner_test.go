@@ -291,7 +291,7 @@ func TestNobodyButActiveMembers(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	d := newDesk(t, deskOptions{set: func(o *Options) {
-		o.PerPerson, o.Links = store.Rate{N: 5, Per: time.Minute}, store.Rate{N: 2, Per: time.Minute}
+		o.Limits = &store.Limits{Rates: map[string]store.Rate{"commands_per_person": {N: 5, Per: time.Minute}, "links_per_person": {N: 2, Per: time.Minute}}}
 	}})
 	d.hire("mei", "Mei", bot.Agent)
 	for i, line := range []string{"/login", "/login", "/login", "/whoami", "/whoami", "/whoami", "/whoami"} {

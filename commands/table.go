@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"slices"
 
 	"deskbell/bot"
 )
@@ -48,7 +49,7 @@ func (c *Command) prepare(parent string) (err error) {
 func (t *table) visible(l bot.Level) []*Command {
 	var list []*Command
 	for i := range t.list {
-		if t.list[i].Level <= l {
+		if t.list[i].Level <= l && !t.list[i].Press {
 			list = append(list, &t.list[i])
 		}
 	}
@@ -69,7 +70,7 @@ func (t *table) command(line []string) (*Command, []string) {
 
 func (c *Command) sub(word string) *Command {
 	for i := range c.Sub {
-		if fold(word) == c.Sub[i].Name {
+		if word = fold(word); word == c.Sub[i].Name || slices.Contains(c.Sub[i].Alias, word) {
 			return &c.Sub[i]
 		}
 	}

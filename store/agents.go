@@ -41,6 +41,13 @@ type Agent struct {
 	UpdatedAt time.Time  `bun:"updated_at"`
 }
 
+// sighting is what was last written of an agent, and when. It is not relied on
+// for long: another instance may have written something else since.
+type sighting struct {
+	facts string
+	at    time.Time
+}
+
 // EnsureAgent makes u an agent at first sight, offline, and keeps what the
 // directory says of them. It does nothing for a person who is no agent, and
 // writes only when something is new.
@@ -49,18 +56,31 @@ func (tx *Tx) EnsureAgent(ctx context.Context, u bot.User) error {
 		return nil
 	}
 	facts := fmt.Sprint(u.ID, "\x00", u.Name, "\x00", u.Roles)
-	if seen, ok := tx.s.agents.Load(u.Key()); ok && seen == facts {
+	if seen, ok := tx.s.agents.Load(u.Key()); ok && seen.(sighting).facts == facts && tx.Now.Sub(seen.(sighting).at) < time.Minute {
 		return nil
 	}
+	if err := tx.writeAgent(ctx, u); err != nil {
+		return err
+	}
+	tx.after(func() { tx.s.agents.Store(u.Key(), sighting{facts, tx.Now}) })
+	return nil
+}
+
+func (tx *Tx) writeAgent(ctx context.Context, u bot.User) error {
 	row := Agent{Key: u.Key(), ID: u.ID, Name: u.Name, Role: u.Level.String(), Roles: u.Roles, Status: Offline, MaxLoad: tx.s.MaxLoad, CreatedAt: tx.Now, UpdatedAt: tx.Now}
 	_, err := tx.db.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").
 		Set("user_id = EXCLUDED.user_id").Set("name = EXCLUDED.name").Set("role = EXCLUDED.role").Set("roles = EXCLUDED.roles").
 		Returning("NULL").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("register agent: %w", err)
-	}
-	tx.after(func() { tx.s.agents.Store(u.Key(), facts) })
-	return nil
+	return wrap(err, "register agent")
+}
+
+// dismissAgent takes a person off the list of agents who is none any more. The
+// row stays, for the day they are one again.
+func (tx *Tx) dismissAgent(ctx context.Context, u bot.User) error {
+	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("role = ?", u.Level.String()).Set("status = ?", Offline).
+		Set("note = ''").Set("back = ''").Set("until = NULL").Set("updated_at = ?", tx.Now).Where("id = ?", u.Key()).Exec(ctx)
+	tx.after(func() { tx.s.agents.Delete(u.Key()) })
+	return wrap(err, "dismiss agent")
 }
 
 // SetStatus sets an agent's status, for d or, when d is 0, until it is set
@@ -90,7 +110,7 @@ func (tx *Tx) Agent(ctx context.Context, userID string) (Agent, error) {
 // Agents lists the agents of a status, or all of them, by name.
 func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
 	var list []Agent
-	if err := tx.db.NewSelect().Model(&list).Scan(ctx); err != nil {
+	if err := tx.db.NewSelect().Model(&list).Where("role <> ?", bot.Anyone.String()).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
 	slices.SortFunc(list, func(a, b Agent) int { // databases differ in how they order text
@@ -100,6 +120,19 @@ func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
 		list[i] = list[i].at(tx.Now)
 	}
 	return slices.DeleteFunc(list, func(a Agent) bool { return status != "" && a.Status != status }), nil
+}
+
+// OTPUsers names, by canonical userid, who uses one-time passwords.
+func (s *Store) OTPUsers(ctx context.Context) (map[string]bool, error) {
+	var list []string
+	if err := s.reads.NewSelect().Model((*otpRow)(nil)).Column("person").Where("state = ?", OTPActive).Scan(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list one-time passwords: %w", err)
+	}
+	users := make(map[string]bool, len(list))
+	for _, id := range list {
+		users[id] = true
+	}
+	return users, nil
 }
 
 // at is the agent at a moment: a status whose time is up has already ended, also

@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// hire makes people agents.
-func (f fixture) hire(users ...bot.User) {
+// employ makes people agents.
+func (f fixture) employ(users ...bot.User) {
 	f.t.Helper()
 	f.tx(func(tx *Tx) error {
 		for _, u := range users {
@@ -26,7 +26,7 @@ func (f fixture) hire(users ...bot.User) {
 	})
 }
 
-func (f fixture) set(userID, status, note string, d time.Duration) {
+func (f fixture) setStatus(userID, status, note string, d time.Duration) {
 	f.t.Helper()
 	f.tx(func(tx *Tx) error {
 		_, err := tx.SetStatus(f.t.Context(), userID, status, note, d)
@@ -34,8 +34,8 @@ func (f fixture) set(userID, status, note string, d time.Duration) {
 	})
 }
 
-// status checks what an agent's status is now, and until when.
-func (f fixture) status(userID, want string, left time.Duration) {
+// checkStatus checks what an agent's status is now, and until when.
+func (f fixture) checkStatus(userID, want string, left time.Duration) {
 	f.t.Helper()
 	f.tx(func(tx *Tx) error {
 		a, err := tx.Agent(f.t.Context(), userID)
@@ -50,12 +50,12 @@ var lilei = bot.User{ID: "LiLei", Name: "李雷", Level: bot.Agent, Roles: []str
 
 func TestAgentAtFirstSight(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
-		f.hire(lilei, bot.User{ID: "hanmeimei", Level: bot.Anyone, Roles: []string{"user"}})
+		f.employ(lilei, bot.User{ID: "hanmeimei", Level: bot.Anyone, Roles: []string{"user"}})
 		began := f.now()
 		f.pass(time.Hour)
-		f.set("lilei", Online, "", 0)
+		f.setStatus("lilei", Online, "", 0)
 		boss := bot.User{ID: "lilei", Name: "李 雷", Level: bot.Admin, Roles: []string{"admin", "agent"}}
-		f.hire(boss, boss)
+		f.employ(boss, boss)
 		f.tx(func(tx *Tx) error {
 			got, err := tx.Agents(t.Context(), "")
 			want := []Agent{{
@@ -88,19 +88,19 @@ func TestAgentOfAFailedTransaction(t *testing.T) {
 		}); !errors.Is(err, boom) {
 			t.Fatal(err)
 		}
-		f.hire(lilei)
-		f.status("LILEI", Offline, 0)
+		f.employ(lilei)
+		f.checkStatus("LILEI", Offline, 0)
 	})
 }
 
 func TestAgentsByName(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		for _, u := range []struct{ id, name string }{{"d", "b"}, {"c", "李"}, {"b", "B"}, {"a", "b"}, {"e", "_"}, {"f", "李a"}} {
-			f.hire(bot.User{ID: u.id, Name: u.name, Level: bot.Agent, Roles: []string{"agent"}})
+			f.employ(bot.User{ID: u.id, Name: u.name, Level: bot.Agent, Roles: []string{"agent"}})
 		}
-		f.set("c", Online, "", 0)
-		f.set("a", Online, "", time.Minute)
-		f.set("e", Busy, "", time.Minute)
+		f.setStatus("c", Online, "", 0)
+		f.setStatus("a", Online, "", time.Minute)
+		f.setStatus("e", Busy, "", time.Minute)
 		order := func(status, want string) {
 			t.Helper()
 			f.tx(func(tx *Tx) error {
@@ -127,26 +127,26 @@ func TestAgentsByName(t *testing.T) {
 
 func TestStatusReturnsToTheOneBefore(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
-		f.hire(lilei)
-		f.set("lilei", Online, "", 0)
-		f.set("LILEI", Busy, "lunch", 30*time.Minute)
-		f.status("lilei", Busy, 30*time.Minute)
+		f.employ(lilei)
+		f.setStatus("lilei", Online, "", 0)
+		f.setStatus("LILEI", Busy, "lunch", 30*time.Minute)
+		f.checkStatus("lilei", Busy, 30*time.Minute)
 		f.pass(30*time.Minute - time.Microsecond)
-		f.status("lilei", Busy, time.Microsecond)
+		f.checkStatus("lilei", Busy, time.Microsecond)
 		f.pass(time.Microsecond)
-		f.status("lilei", Online, 0) // at once, also when nobody tidied up yet
+		f.checkStatus("lilei", Online, 0) // at once, also when nobody tidied up yet
 
-		f.set("lilei", Busy, "", time.Hour) // timed after one that ended
+		f.setStatus("lilei", Busy, "", time.Hour) // timed after one that ended
 		f.pass(time.Minute)
-		f.set("lilei", Offline, "", time.Hour) // timed after timed
-		f.status("lilei", Offline, time.Hour)
+		f.setStatus("lilei", Offline, "", time.Hour) // timed after timed
+		f.checkStatus("lilei", Offline, time.Hour)
 		f.pass(time.Hour)
-		f.status("lilei", Online, 0)
+		f.checkStatus("lilei", Online, 0)
 
-		f.set("lilei", Busy, "", time.Hour)
-		f.set("lilei", Offline, "home", 0) // for good
+		f.setStatus("lilei", Busy, "", time.Hour)
+		f.setStatus("lilei", Offline, "home", 0) // for good
 		f.pass(2 * time.Hour)
-		f.status("lilei", Offline, 0)
+		f.checkStatus("lilei", Offline, 0)
 		if err := f.ReturnStatuses(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -158,14 +158,14 @@ func TestStatusReturnsToTheOneBefore(t *testing.T) {
 
 func TestReturnedOnce(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
-		f.hire(lilei, bot.User{ID: "mei", Level: bot.Agent, Roles: []string{"agent"}})
-		f.set("lilei", Online, "", 0)
-		f.set("lilei", Busy, "lunch", 30*time.Minute)
-		f.set("mei", Busy, "", time.Hour)
+		f.employ(lilei, bot.User{ID: "mei", Level: bot.Agent, Roles: []string{"agent"}})
+		f.setStatus("lilei", Online, "", 0)
+		f.setStatus("lilei", Busy, "lunch", 30*time.Minute)
+		f.setStatus("mei", Busy, "", time.Hour)
 		if err := f.ReturnStatuses(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		f.status("lilei", Busy, 30*time.Minute)
+		f.checkStatus("lilei", Busy, 30*time.Minute)
 		f.pass(30 * time.Minute)
 		var wg sync.WaitGroup
 		for range 8 {
@@ -176,8 +176,8 @@ func TestReturnedOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		f.status("lilei", Online, 0)
-		f.status("mei", Busy, 30*time.Minute)
+		f.checkStatus("lilei", Online, 0)
+		f.checkStatus("mei", Busy, 30*time.Minute)
 		if d := cmp.Diff([]string{"LiLei: zh status.returned"}, f.texts()); d != "" {
 			t.Error(d)
 		}
@@ -191,9 +191,9 @@ func TestReturnedOnce(t *testing.T) {
 // status is the one a person would expect.
 func TestStatusAsExpected(t *testing.T) {
 	f := open(t, "sqlite::memory:", nil)
-	f.hire(lilei)
+	f.employ(lilei)
 	rapid.Check(t, func(r *rapid.T) {
-		f.set("lilei", Offline, "", 0)
+		f.setStatus("lilei", Offline, "", 0)
 		now, back, end := Offline, "", time.Time{} // end is zero without a time
 		for range rapid.IntRange(1, 12).Draw(r, "steps") {
 			if !end.IsZero() && !f.now().Before(end) {
@@ -202,14 +202,14 @@ func TestStatusAsExpected(t *testing.T) {
 			switch rapid.IntRange(0, 3).Draw(r, "step") {
 			case 0:
 				now, end = rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status"), time.Time{}
-				f.set("lilei", now, "", 0)
+				f.setStatus("lilei", now, "", 0)
 			case 1:
 				if end.IsZero() {
 					back = now
 				}
 				d := time.Duration(rapid.IntRange(1, 5).Draw(r, "minutes")) * time.Minute
 				now, end = rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status"), f.now().Add(d)
-				f.set("lilei", now, "", d)
+				f.setStatus("lilei", now, "", d)
 			case 2:
 				f.pass(time.Duration(rapid.IntRange(0, 4).Draw(r, "passed")) * time.Minute)
 			case 3:

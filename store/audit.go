@@ -30,6 +30,10 @@ type auditRow struct {
 	Target string    `bun:"target"`
 	Result string    `bun:"result"`
 	Detail string    `bun:"detail"`
+	Chain  string    `bun:"chain"`
+	Seq    int64     `bun:"seq"`      // from 1, without gaps in a chain
+	Prev   string    `bun:"prev_mac"` // the MAC of the entry before
+	MAC    string    `bun:"mac"`      // over all of the above but the id
 }
 
 // Audit records e with the effect of this transaction: there is no effect
@@ -38,13 +42,14 @@ func (tx *Tx) Audit(e AuditEntry) {
 	if e.Result == "" {
 		e.Result = "ok"
 	}
-	tx.audits = append(tx.audits, auditRow{At: tx.Now, Actor: bot.Canonical(e.Actor), Action: e.Action, Target: bot.Canonical(e.Target), Result: e.Result, Detail: e.Detail})
+	tx.audits = append(tx.audits, auditRow{At: tx.Now.Truncate(time.Microsecond), Actor: bot.Canonical(e.Actor), Action: e.Action, Target: bot.Canonical(e.Target), Result: e.Result, Detail: e.Detail})
 }
 
 func (tx *Tx) flushAudit(ctx context.Context) error {
 	if len(tx.audits) == 0 {
 		return nil
 	}
+	tx.link()
 	if _, err := tx.db.NewInsert().Model(&tx.audits).ExcludeColumn("id").Returning("NULL").Exec(ctx); err != nil {
 		return fmt.Errorf("write audit: %w", err)
 	}

@@ -116,7 +116,7 @@ func TestIgnoredFailureDoesNotCommit(t *testing.T) {
 		if trail := f.trail(""); len(trail) > 0 {
 			t.Errorf("committed %v", trail)
 		}
-		f.hire(lilei)
-		f.status("lilei", Offline, 0)
+		f.employ(lilei)
+		f.checkStatus("lilei", Offline, 0)
 	})
 }

@@ -39,7 +39,7 @@ func (s *Store) connect(address string) error {
 func (s *Store) openSQLite(path string) error {
 	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	memory := path == ":memory:"
-	if !memory {
+	if !memory && !s.Beside { // SQLite itself keeps the writes of two processes apart
 		unlock, err := lockFile(path + ".lock")
 		if err != nil {
 			return err

@@ -107,10 +107,10 @@ func (f fixture) idle() {
 	if n := busy(); n > 0 {
 		f.t.Errorf("%d connections in use", n)
 	}
-	f.hire(lilei)
-	f.set("lilei", Online, "", 0)
-	f.set("lilei", Offline, "", 0)
-	f.status("lilei", Offline, 0)
+	f.employ(lilei)
+	f.setStatus("lilei", Online, "", 0)
+	f.setStatus("lilei", Offline, "", 0)
+	f.checkStatus("lilei", Offline, 0)
 	if _, _, err := f.Depth(f.t.Context()); err != nil {
 		f.t.Error(err)
 	}
@@ -132,7 +132,7 @@ func cancelled(t *testing.T, fn func(t *testing.T, f fixture)) {
 
 func TestCancelledTransactionLeavesNothing(t *testing.T) {
 	cancelled(t, func(t *testing.T, f fixture) {
-		f.hire(lilei)
+		f.employ(lilei)
 		for i, cancelAt := range []string{"before", "between", "at the end"} {
 			ctx, cancel := context.WithCancel(t.Context())
 			if cancelAt == "before" {
@@ -155,7 +155,7 @@ func TestCancelledTransactionLeavesNothing(t *testing.T) {
 			if !errors.Is(err, context.Canceled) || !Transient(err) {
 				t.Errorf("%d: %v", i, err)
 			}
-			f.status("lilei", Offline, 0)
+			f.checkStatus("lilei", Offline, 0)
 			f.idle()
 		}
 	})

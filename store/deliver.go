@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,8 +57,10 @@ var errUnsent = errors.New("not sent: stopping")
 // parcel is a push on its way.
 type parcel struct {
 	outboxRow
-	out bot.Outgoing
-	err error // what came of sending it
+	out     bot.Outgoing
+	moot    bool        // it takes back what never arrived
+	receipt bot.Receipt // what came of sending it
+	err     error
 }
 
 // Run delivers until ctx ends, then finishes the sends under way.
@@ -128,18 +131,47 @@ func (o *Outbox) send(ctx context.Context, p *parcel) {
 			p.err = fmt.Errorf("panic while sending: %v", v)
 		}
 	}()
-	if p.err != nil { // it could not even be unsealed
+	if p.err != nil || p.moot { // it could not even be unsealed
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
+	if p.err = o.prepare(ctx, p); p.err != nil {
+		return
+	}
 	bot.Failpoint("before-send")
-	var receipt bot.Receipt
-	receipt, p.err = o.Sender.Send(ctx, p.out)
-	if p.err == nil && slices.ContainsFunc(receipt.Invalid, func(id string) bool { return bot.Canonical(id) == p.Person }) {
+	p.receipt, p.err = o.Sender.Send(ctx, p.out)
+	if p.err == nil && slices.ContainsFunc(p.receipt.Invalid, func(id string) bool { return bot.Canonical(id) == p.Person }) {
 		p.err = errNobody
 	}
 	bot.Failpoint("after-send")
+}
+
+// prepare has an image handed over and keeps under which name, before anything
+// is sent: a second try then sends the same bytes, whatever happens meanwhile.
+func (o *Outbox) prepare(ctx context.Context, p *parcel) error {
+	sender, ok := o.Sender.(bot.Preparer)
+	if !ok || len(p.out.Image) == 0 {
+		return nil
+	}
+	out, err := sender.Prepare(ctx, p.out)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	bot.Failpoint("before-prepared")
+	sealed := o.Store.keys.seal("outbox/"+p.Digest, body)
+	res, err := o.Store.db.NewUpdate().Model((*outboxRow)(nil)).Set("body = ?", sealed).Where("id = ?", p.ID).Where("body = ?", p.Body).Exec(ctx)
+	if err := changedOne(res, err, "prepare"); errors.Is(err, ErrNotFound) {
+		return errRaced // another instance prepared it too: that is what will be sent
+	} else if err != nil {
+		return err
+	}
+	p.out, p.Body = out, sealed
+	return nil
 }
 
 // claim leases up to n pushes that are due: for each person only the oldest one
@@ -176,6 +208,12 @@ func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
 			p := &parcel{outboxRow: row}
 			if err := tx.unwrap(ctx, p); err != nil {
 				return err
+			}
+			if row.Recalls != "" {
+				if err := tx.db.NewSelect().Table("outbox").Column("msg_id").Where("ref = ?", row.Recalls).Scan(ctx, &p.out.Recall); err != nil && !errors.Is(err, sql.ErrNoRows) {
+					return err
+				}
+				p.moot = p.out.Recall == ""
 			}
 			parcels, ids = append(parcels, p), append(ids, row.ID)
 		}
@@ -230,6 +268,9 @@ func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel,
 		for _, p := range batch {
 			if p.err == nil {
 				sent = append(sent, p.ID)
+				if err := tx.named(ctx, p); err != nil {
+					return err
+				}
 			} else if p.err == errUnsent {
 				unsent = append(unsent, p.ID)
 			} else if err := o.failed(ctx, tx, p); err != nil {
@@ -254,6 +295,15 @@ func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel,
 		delete(flying, p.ID)
 		o.count(p)
 	}
+}
+
+// named keeps WeCom's name for a message that may have to be taken back.
+func (tx *Tx) named(ctx context.Context, p *parcel) error {
+	if p.Ref == "" {
+		return nil
+	}
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("msg_id = ?", p.receipt.MsgID).Where("id = ?", p.ID).Exec(ctx)
+	return err
 }
 
 // putBack undoes the claim of pushes that nobody tried to send.

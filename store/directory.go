@@ -21,6 +21,8 @@ const (
 	// refusedTTL is how long a refusal stands: short, so that somebody who was
 	// just added is not turned away for long.
 	refusedTTL = 10 * time.Second
+	// answerTime is how long a login waits for the directory.
+	answerTime = 4 * time.Second
 )
 
 // Directory remembers what the corporate directory says of people: in the
@@ -114,6 +116,46 @@ func (d *Directory) Person(ctx context.Context, userID string) (bot.Person, erro
 	return bot.Person{ID: userID, State: bot.Unreachable}, fmt.Errorf("directory: %w", err)
 }
 
+// Ask asks the directory about a userid now, however lately it was asked before.
+// asked is false when it could not be: p is then its last word, if that is no
+// older than a day, or else Unreachable. A directory that answers, but not us
+// (the secret or the address of this host is not right), has no last word: that
+// is a fault to mend, and must open no door that an outage would.
+func (d *Directory) Ask(ctx context.Context, userID string) (p bot.Person, asked bool, err error) {
+	unreachable := bot.Person{ID: userID, State: bot.Unreachable}
+	if !bot.ValidUserID(userID) {
+		return bot.Person{ID: userID, State: bot.Unknown}, true, nil
+	}
+	id := bot.Canonical(userID)
+	q := d.askAnew(id, userID)
+	timer := time.NewTimer(answerTime)
+	defer timer.Stop()
+	select {
+	case <-q.done:
+		err = q.err
+	case <-timer.C:
+		err = bot.Fail(bot.Unavailable, "error.wecom", nil, errors.New("the directory is slow"))
+	case <-ctx.Done():
+		return unreachable, false, fmt.Errorf("ask the directory: %w", ctx.Err())
+	}
+	if err == nil {
+		return q.person, true, nil
+	}
+	e, ok := errors.AsType[*bot.Error](err)
+	if !ok && Transient(err) {
+		return unreachable, false, err // it was the store
+	}
+	d.Store.Log.Warn("directory cannot be asked", "user", id, "err", err)
+	if !ok || e.Kind != bot.Unavailable {
+		return unreachable, false, nil
+	}
+	last, err := d.last(ctx, id)
+	if err != nil || !last.stands(d.Store.Now()) {
+		return unreachable, false, err
+	}
+	return last.person, false, nil
+}
+
 func (v verdict) stands(now time.Time) bool {
 	return !v.at.IsZero() && now.Sub(v.at) < grace
 }
@@ -173,9 +215,32 @@ func (d *Directory) Forget(userID string) {
 	d.forgot[id] = true
 }
 
-// ask puts the question to the directory, unless it is being asked already. It
-// goes on when nobody waits for it any more: the answer serves the next one.
+// forgetBefore forgets that a person was active before they left.
+func (d *Directory) forgetBefore(id string, left time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v, ok := d.known[id]; ok && v.person.State == bot.Active && !v.at.After(left) {
+		delete(d.known, id)
+	}
+}
+
+// ask puts the question to the directory, unless it was answered a moment ago or
+// is being asked already.
 func (d *Directory) ask(id, userID string) *question {
+	d.mu.Lock()
+	v, ok := d.known[id]
+	d.mu.Unlock()
+	if !ok || !d.fresh(v) {
+		return d.askAnew(id, userID)
+	}
+	q := &question{done: make(chan struct{}), person: v.person}
+	close(q.done)
+	return q
+}
+
+// askAnew puts the question to the directory, unless it is being asked already.
+// It goes on when nobody waits for it any more: the answer serves the next one.
+func (d *Directory) askAnew(id, userID string) *question {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if q := d.asked[id]; q != nil {
@@ -185,11 +250,6 @@ func (d *Directory) ask(id, userID string) *question {
 		d.asked = map[string]*question{}
 	}
 	q := &question{done: make(chan struct{})}
-	if v, ok := d.known[id]; ok && d.fresh(v) { // it was answered a moment ago
-		q.person = v.person
-		close(q.done)
-		return q
-	}
 	d.asked[id] = q
 	go func() {
 		defer close(q.done)

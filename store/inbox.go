@@ -201,6 +201,9 @@ func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, e
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
+	if err := tx.grants(ctx, people); err != nil {
+		return nil, err
+	}
 	items := make([]Item, 0, len(rows))
 	for _, row := range rows {
 		it := Item{Seq: row.Seq, Person: row.Person, Lang: row.Lang, Attempts: row.Attempts, Received: row.ReceivedAt}

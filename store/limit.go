@@ -19,17 +19,6 @@ type Limiter struct {
 	size int                  // at which stale keys are next swept out
 }
 
-// Limits are rates by name, counted together.
-type Limits struct {
-	Rates   map[string]Rate
-	limiter Limiter
-}
-
-// Allow counts a use of key against the named rate; see Limiter.Allow.
-func (l *Limits) Allow(name, key string, now time.Time) time.Duration {
-	return l.limiter.Allow(name+"/"+key, l.Rates[name], now)
-}
-
 // Allow takes one use of key and returns 0, or returns how long to wait. One
 // over the limit costs nothing: being refused does not prolong the wait.
 func (l *Limiter) Allow(key string, r Rate, now time.Time) time.Duration {

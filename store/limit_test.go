@@ -64,7 +64,7 @@ func TestNamedLimits(t *testing.T) {
 		name, key string
 		want      bool
 	}{{"address", "a", true}, {"account", "a", true}, {"address", "a", false}, {"account", "b", true}, {"unheard of", "a", true}, {"unheard of", "a", true}} {
-		if got := limits.Allow(c.name, c.key, epoch) == 0; got != c.want {
+		if got := limits.Allow(t.Context(), c.name, c.key, epoch) == 0; got != c.want {
 			t.Errorf("%s %s: %v", c.name, c.key, got)
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +15,10 @@ import (
 
 // The states of a push.
 const (
-	Pending = "pending"
-	Sent    = "sent"
-	Dead    = "dead" // will not be tried again unless an administrator asks for it
+	Pending   = "pending"
+	Sent      = "sent"
+	Dead      = "dead"      // will not be tried again unless an administrator asks for it
+	Cancelled = "cancelled" // taken back before the first try
 )
 
 // outboxRow is a push: a message that a transaction decided to send.
@@ -36,6 +38,9 @@ type outboxRow struct {
 	LeasedTo  *time.Time `bun:"leased_to"`   // somebody is sending it until then
 	TriedAt   *time.Time `bun:"tried_at"`    // the latest try
 	FirstTry  *time.Time `bun:"first_tried"` // WeCom's duplicate check counts from here
+	Ref       string     `bun:"ref"`         // our name for it, if it may have to be taken back
+	Recalls   string     `bun:"recalls"`     // the Ref of the push that this one takes back
+	MsgID     string     `bun:"msg_id"`      // WeCom's name for it, kept of those with a Ref
 	Variant   int        `bun:"variant"`     // chosen at the first try
 }
 
@@ -46,15 +51,60 @@ func (tx *Tx) Push(ctx context.Context, o bot.Outgoing) error {
 		return fmt.Errorf("push to %q: not a userid", o.To)
 	}
 	person := bot.Canonical(o.To)
-	digest := tx.s.keys.digest("push/"+person, o.Text+"\x00"+string(o.Card)+"\x00"+o.ResponseCode)
+	digest := tx.s.keys.digest("push/"+person, o.Text+"\x00"+string(o.Card)+"\x00"+o.ResponseCode+string(o.Image))
 	body, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
 	}
 	tx.pushes = append(tx.pushes, outboxRow{
 		Person: person, Body: tx.s.keys.seal("outbox/"+digest, body), Digest: digest,
-		Counts: o.ResponseCode == "", State: Pending, CreatedAt: tx.Now, DueAt: tx.Now,
+		Counts: o.ResponseCode == "", State: Pending, CreatedAt: tx.Now, DueAt: tx.Now, Ref: o.Ref,
 	})
+	return nil
+}
+
+// Recall takes back the push with this Ref, and reports whether there is one.
+// What nobody has tried to send yet is not sent; for anything else a push
+// follows it that recalls it, as soon as it is known under which name.
+func (tx *Tx) Recall(ctx context.Context, ref string) (bool, error) {
+	if ref == "" {
+		return false, nil
+	}
+	for i := range tx.pushes {
+		if p := &tx.pushes[i]; p.Ref == ref {
+			p.State, p.Body = Cancelled, ""
+			tx.wrote.Store(true) // a Reset could not undo this
+			return true, nil
+		}
+	}
+	var was outboxRow
+	err := tx.db.NewUpdate().Model(&was).Set("state = ?", Cancelled).Set("body = ''").Where("ref = ?", ref).Where("state = ?", Pending).Where("tries = 0").Returning("id").Scan(ctx)
+	if err == nil || !errors.Is(err, sql.ErrNoRows) {
+		return err == nil, wrapped(err, "recall")
+	}
+	err = tx.db.NewSelect().Model(&was).Where("ref = ?", ref).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil || was.State == Dead || was.State == Cancelled {
+		return err == nil, wrapped(err, "recall")
+	}
+	body, err := json.Marshal(bot.Outgoing{To: was.Person})
+	if err != nil {
+		return false, fmt.Errorf("recall: %w", err)
+	}
+	digest := tx.s.keys.digest("recall/"+was.Person, ref)
+	tx.pushes = append(tx.pushes, outboxRow{
+		Person: was.Person, Body: tx.s.keys.seal("outbox/"+digest, body), Digest: digest,
+		State: Pending, CreatedAt: tx.Now, DueAt: tx.Now, Recalls: ref,
+	})
+	return true, nil
+}
+
+func wrapped(err error, doing string) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
 	return nil
 }
 

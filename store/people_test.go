@@ -162,7 +162,7 @@ func TestRoles(t *testing.T) {
 		{bot.Person{ID: "x", Tags: []int{7}}, bot.Agent, []string{"agent"}},
 		{bot.Person{ID: "x", Name: "boss", Departments: []int{12}, Tags: []int{1, 2}}, bot.Anyone, []string{"user"}},
 	} {
-		u := f.User(c.person, "")
+		u := f.user(c.person, "", nil)
 		if d := cmp.Diff(c.roles, u.Roles); d != "" || u.Level != c.level || u.Lang != "zh" {
 			t.Errorf("%+v is %+v", c.person, u)
 		}

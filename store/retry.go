@@ -123,7 +123,7 @@ func (o *Outbox) alert(ctx context.Context, tx *Tx, p *parcel) error {
 
 func worthRetrying(err error) bool {
 	e, ok := errors.AsType[*bot.Error](err)
-	return ok && (e.Kind == bot.Unavailable || e.Kind == bot.Limited)
+	return ok && (e.Kind == bot.Unavailable || e.Kind == bot.Limited) || Transient(err)
 }
 
 // backoff doubles from a second to five minutes. A limit of WeCom's is over at

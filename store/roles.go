@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"strconv"
 
 	"deskbell/bot"
 )
@@ -18,10 +19,36 @@ type Rule struct {
 	Departments []int
 }
 
-func (r Rule) covers(p bot.Person) bool {
-	return slices.Contains(r.Users, bot.Canonical(p.ID)) ||
-		slices.ContainsFunc(p.Tags, func(t int) bool { return slices.Contains(r.Tags, t) }) ||
-		slices.ContainsFunc(p.Departments, func(d int) bool { return slices.Contains(r.Departments, d) })
+func (r Rule) covers(p bot.Person) bool { return r.why(p) != "" }
+
+// why names the first entry that covers a person, as the configuration spells
+// it; "" when none does.
+func (r Rule) why(p bot.Person) string {
+	if id := bot.Canonical(p.ID); slices.Contains(r.Users, id) {
+		return "user:" + id
+	}
+	for _, tag := range p.Tags {
+		if slices.Contains(r.Tags, tag) {
+			return "tag:" + strconv.Itoa(tag)
+		}
+	}
+	for _, d := range p.Departments {
+		if slices.Contains(r.Departments, d) {
+			return "department:" + strconv.Itoa(d)
+		}
+	}
+	return ""
+}
+
+// of is the rule for a role.
+func (r Rules) of(role bot.Level) Rule {
+	switch role {
+	case bot.Admin:
+		return r.Admin
+	case bot.Agent:
+		return r.Agent
+	}
+	return Rule{}
 }
 
 // Tags lists the tags whose members must be known.
@@ -31,17 +58,16 @@ func (r Rules) Tags() []int {
 	return slices.Compact(all)
 }
 
-// user gives a person the roles the rules say.
-func (s *Store) user(p bot.Person, lang string) bot.User {
+// user gives a person the roles the rules say and those they were granted.
+func (s *Store) user(p bot.Person, lang string, grants []string) bot.User {
 	u := bot.User{ID: p.ID, Name: p.Name, Lang: lang, Departments: p.Departments}
 	if u.Lang == "" {
 		u.Lang = "zh"
 	}
-	if s.Roles.Admin.covers(p) {
-		u.Level, u.Roles = bot.Admin, append(u.Roles, bot.Admin.String())
-	}
-	if s.Roles.Agent.covers(p) {
-		u.Level, u.Roles = max(u.Level, bot.Agent), append(u.Roles, bot.Agent.String())
+	for _, role := range []bot.Level{bot.Admin, bot.Agent} {
+		if s.Roles.of(role).covers(p) || slices.Contains(grants, role.String()) {
+			u.Level, u.Roles = max(u.Level, role), append(u.Roles, role.String())
+		}
 	}
 	if u.Roles == nil {
 		u.Roles = []string{bot.Anyone.String()}
@@ -49,5 +75,22 @@ func (s *Store) user(p bot.Person, lang string) bot.User {
 	return u
 }
 
-// User gives the person of a command the roles they hold.
-func (s *Store) User(p bot.Person, lang string) bot.User { return s.user(p, lang) }
+// User gives the person a message is from the roles they hold, as they stand in
+// this transaction.
+func (tx *Tx) User(p bot.Person, it Item) bot.User {
+	return tx.s.user(p, it.Lang, tx.granted[it.Person])
+}
+
+// WithoutAdmin takes an administrator's rights away, for a token that carries
+// none. What is left is the agent every administrator is.
+func WithoutAdmin(u bot.User) bot.User {
+	if u.Level < bot.Admin {
+		return u
+	}
+	u.Level = bot.Agent
+	u.Roles = slices.DeleteFunc(slices.Clone(u.Roles), func(role string) bool { return role == bot.Admin.String() })
+	if len(u.Roles) == 0 {
+		u.Roles = []string{bot.Agent.String()}
+	}
+	return u
+}

@@ -24,6 +24,10 @@ type subkeys struct {
 	aead cipher.AEAD
 	hash []byte
 	sign []byte
+
+	audit []byte // chains the audit trail
+
+	pepper []byte // goes into passwords before they are hashed
 }
 
 func newKeyring(secrets [][]byte) (*keyring, error) {
@@ -50,7 +54,7 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("security.encryption_key: %w", err)
 		}
-		k.keys = append(k.keys, subkeys{id: hex.EncodeToString(derive("id")[:4]), aead: aead, hash: derive("token"), sign: derive("task")})
+		k.keys = append(k.keys, subkeys{id: hex.EncodeToString(derive("id")[:4]), aead: aead, hash: derive("token"), sign: derive("task"), audit: derive("audit"), pepper: derive("password")})
 	}
 	return k, nil
 }
@@ -92,6 +96,16 @@ func (k *keyring) open(bound, sealed string) ([]byte, error) {
 		return plain, nil
 	}
 	return nil, fmt.Errorf("unseal: no key %q: put the key that sealed it into security.old_encryption_keys", id)
+}
+
+// named is the key with this id, or nil.
+func (k *keyring) named(id string) *subkeys {
+	for i := range k.keys {
+		if k.keys[i].id == id {
+			return &k.keys[i]
+		}
+	}
+	return nil
 }
 
 // digest is a keyed hash: whoever reads or writes the database can neither use
@@ -136,6 +150,9 @@ func (s *Store) OurCard(taskID string) bool {
 const (
 	kindAccess = "dba" // opens the API and the pages
 	kindLink   = "dbl" // exchanged, once, for an access token
+
+	kindPassword = "dbp" // sets a local password, once
+	kindLogin    = "dbw" // waits for a login to be approved in the chat
 )
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -42,6 +42,7 @@ var (
 type Options struct {
 	URL       string        // sqlite:PATH, sqlite::memory: or postgres://…
 	Keys      [][]byte      // 32 bytes each; the first seals and hashes, the others still open
+	Beside    bool          // for a command on the host: open also what a server has open, and leave the schema as it is
 	PublicURL string        // origin that links point to
 	AgentURL  string        // where links under /agent/ point instead, "" for PublicURL
 	AdminURL  string        // the same for /admin/
@@ -49,11 +50,15 @@ type Options struct {
 	LinkTTL   time.Duration // the token in a chat link; default 10 min
 	Direct    bool          // links carry a limited access token instead of a one-time link token
 	MaxLoad   int           // helpdesk sessions per agent; default 5
+	OTPIssuer string        // names us in people's authenticators; default Deskbell
 	Pace      Rate          // pushes to one person; zero is unlimited
+	PassCost  int           // of hashing a password (bcrypt); default 12
 	Roles     Rules
 	Render    Render // how Tx.Tell words what it sends
 	Now       func() time.Time
 	Log       *slog.Logger
+
+	ServiceDesk *ServiceDesk // shares tokens with an existing service desk; nil: there is none
 }
 
 // Render words a reply for a person, in a language, as templates define it.
@@ -66,13 +71,15 @@ type Store struct {
 	db     *bun.DB // writes; on SQLite the one connection that may
 	reads  *bun.DB // reads outside a transaction
 	keys   *keyring
+	hasher *hasher
 	pg     bool
 	conf   *pgdriver.Config // nil on SQLite
 	unlock func()
 	inbox  *batcher[*received]
 	pushed chan struct{} // signalled when a commit left something to deliver
-	agents sync.Map      // canonical userid → the directory facts its agent row has
-	wiped  atomic.Int64  // up to this row of the inbox, replies are gone
+	chains chains
+	agents sync.Map     // canonical userid → the sighting its agent row has
+	wiped  atomic.Int64 // up to this row of the inbox, replies are gone
 	stop   context.CancelFunc
 }
 
@@ -92,11 +99,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.TokenTTL = cmp.Or(o.TokenTTL, 8*time.Hour)
 	o.LinkTTL = cmp.Or(o.LinkTTL, 10*time.Minute)
 	o.MaxLoad = cmp.Or(o.MaxLoad, 5)
-	s := &Store{Options: o, keys: keys, pushed: make(chan struct{}, 1)}
+	o.OTPIssuer = cmp.Or(o.OTPIssuer, "Deskbell")
+	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1)}
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
 	}
-	if _, err := s.migrate(ctx); err != nil {
+	if err := s.ready(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	if err := s.Tx(ctx, func(tx *Tx) error { return tx.adopt(ctx) }); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -104,6 +116,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.stop = stop
 	s.inbox = newBatcher(run, receiveBatch, s.flushInbox)
 	return s, nil
+}
+
+// ready brings the schema up to date, and refuses keys that cannot open what is
+// there: better not to start than to fail person by person.
+func (s *Store) ready(ctx context.Context) error {
+	if !s.Beside {
+		if _, err := s.migrate(ctx); err != nil {
+			return err
+		}
+	} else if pending, err := PendingMigrations(ctx, s.URL); err != nil {
+		return err
+	} else if len(pending) > 0 {
+		return fmt.Errorf("the schema is not up to date: run deskbell migrate")
+	}
+	return s.lostKeys(ctx)
 }
 
 // Migrate brings the schema at url up to date and names what it applied.
@@ -116,10 +143,16 @@ func Migrate(ctx context.Context, url string) ([]string, error) {
 	return s.migrate(ctx)
 }
 
-// Close stops receiving and lets go of the database.
+// Close stops receiving, marks where the audit trail ends, and lets go of the
+// database.
 func (s *Store) Close() error {
 	s.stop()
 	s.inbox.wait()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := s.Checkpoint(ctx); err != nil {
+		s.Log.Warn("no last audit checkpoint", "err", err)
+	}
 	return s.close()
 }
 
@@ -150,9 +183,12 @@ type Tx struct {
 	s      *Store
 	db     bun.Tx
 	audits []auditRow
-	pushes []outboxRow
-	done   []finished
-	then   []func() // after the commit
+	chain  *chain // that the audits are on, from flush to commit
+
+	granted map[string][]string // roles by person, when this is a transaction of Work
+	pushes  []outboxRow
+	done    []finished
+	then    []func() // after the commit
 	activity
 }
 
@@ -175,15 +211,20 @@ func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) 
 		return errors.Join(err, ignoreDone(db.Rollback()))
 	}
 	if err := tx.flush(ctx); err != nil {
-		return errors.Join(err, ignoreDone(db.Rollback()))
+		err = errors.Join(err, ignoreDone(db.Rollback()))
+		tx.unlink(false)
+		return err
 	}
 	if tx.broken.Load() {
-		return errors.Join(errIgnored, ignoreDone(db.Rollback()))
+		err = errors.Join(errIgnored, ignoreDone(db.Rollback()))
+		tx.unlink(false)
+		return err
 	}
 	bot.Failpoint("before-commit")
 	if err := db.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	tx.unlink(true)
 	bot.Failpoint("after-commit")
 	if len(tx.pushes) > 0 {
 		s.wakeOutbox()

@@ -30,7 +30,7 @@ func (f fixture) link(userID string) string {
 // exchange uses a link token that must be good.
 func (f fixture) exchange(link string) string {
 	f.t.Helper()
-	token, _, err := f.Exchange(f.t.Context(), link)
+	token, _, err := f.Exchange(f.t.Context(), link, "", Client{})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func (f fixture) refused(why, token string) {
 	f.t.Helper()
 	_, access := f.Session(f.t.Context(), token)
 	_, peek := f.PeekLink(f.t.Context(), token)
-	got, sess, exchange := f.Exchange(f.t.Context(), token)
+	got, sess, exchange := f.Exchange(f.t.Context(), token, "", Client{})
 	for _, err := range []error{access, peek, exchange} {
 		if !errors.Is(err, ErrNotFound) || err.Error() != ErrNotFound.Error() {
 			f.t.Errorf("%s: %v", why, err)
@@ -91,7 +91,7 @@ func TestLinkIsExchangedOnce(t *testing.T) {
 				t.Fatalf("%+v, %v", sess, err)
 			}
 		}
-		token, sess, err := f.Exchange(t.Context(), link)
+		token, sess, err := f.Exchange(t.Context(), link, "", Client{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestLinkIsExchangedOnce(t *testing.T) {
 		if d := cmp.Diff([]string{"lilei link.use ok", "lilei link.reuse refused", "lilei link.reuse refused"}, f.trail("lilei")); d != "" {
 			t.Error(d)
 		}
-		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.texts()); d != "" {
+		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.alarms()); d != "" {
 			t.Error(d)
 		}
 	})
@@ -129,7 +129,7 @@ func TestManyExchangesGetOneToken(t *testing.T) {
 		tokens := make(chan string, 8)
 		for range 8 {
 			wg.Go(func() {
-				switch token, _, err := f.Exchange(t.Context(), link); {
+				switch token, _, err := f.Exchange(t.Context(), link, "", Client{}); {
 				case err == nil:
 					tokens <- token
 				case !errors.Is(err, ErrNotFound):
@@ -143,7 +143,7 @@ func TestManyExchangesGetOneToken(t *testing.T) {
 			t.Fatalf("%d tokens", len(tokens))
 		}
 		f.refused("the token of the fastest", <-tokens)
-		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.texts()); d != "" {
+		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.alarms()); d != "" {
 			t.Error(d)
 		}
 	})
@@ -163,7 +163,7 @@ func TestBadTokensAreRefusedAlike(t *testing.T) {
 		if _, err := f.Session(t.Context(), good); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a link token as access token: %v", err)
 		}
-		if _, _, err := f.Exchange(t.Context(), access); !errors.Is(err, ErrNotFound) {
+		if _, _, err := f.Exchange(t.Context(), access, "", Client{}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("an access token as link token: %v", err)
 		}
 		f.pass(10 * time.Minute)
@@ -173,7 +173,7 @@ func TestBadTokensAreRefusedAlike(t *testing.T) {
 		}
 		f.pass(8*time.Hour - 10*time.Minute)
 		f.refused("expired access", access)
-		if texts := f.texts(); len(texts) > 0 {
+		if texts := f.alarms(); len(texts) > 0 {
 			t.Errorf("told %v", texts)
 		}
 	})
@@ -186,7 +186,7 @@ func TestReuseOfAnExpiredLinkIsNoticed(t *testing.T) {
 		f.pass(time.Hour)
 		f.refused("second use, late", link)
 		f.refused("what it was exchanged for", token)
-		if texts := f.texts(); len(texts) != 1 {
+		if texts := f.alarms(); len(texts) != 1 {
 			t.Errorf("told %v", texts)
 		}
 	})
@@ -218,7 +218,7 @@ func TestRevokeTokens(t *testing.T) {
 			if _, err := f.Session(t.Context(), others); err != nil {
 				t.Errorf("somebody else's: %v", err)
 			}
-			if texts := f.texts(); len(texts) > 0 {
+			if texts := f.alarms(); len(texts) > 0 {
 				t.Errorf("told %v", texts)
 			}
 		})
@@ -253,7 +253,7 @@ func TestDirectLinks(t *testing.T) {
 			if peek, err := f.PeekLink(t.Context(), token); err != nil || peek != sess {
 				t.Errorf("%+v, %v", peek, err)
 			}
-			if _, _, err := f.Exchange(t.Context(), token); !errors.Is(err, ErrNotFound) {
+			if _, _, err := f.Exchange(t.Context(), token, "", Client{}); !errors.Is(err, ErrNotFound) {
 				t.Errorf("exchanged: %v", err)
 			}
 		})

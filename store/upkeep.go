@@ -12,6 +12,9 @@ import (
 // Upkeep does what time asks for, until ctx ends: statuses return when they are
 // due, and what was kept long enough goes, in small bites.
 func (s *Store) Upkeep(ctx context.Context) {
+	if err := s.checkpointOthers(ctx); err != nil && ctx.Err() == nil {
+		s.Log.Warn("upkeep", "err", err)
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -23,8 +26,24 @@ func (s *Store) Upkeep(ctx context.Context) {
 		if err := s.ReturnStatuses(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("upkeep", "err", err)
 		}
+		if err := s.ShareDue(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("upkeep", "err", err)
+		}
+		if n%int(shareEvery/time.Second) == 0 {
+			if err := s.ShareAll(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Warn("upkeep", "err", err)
+			}
+		}
+		if err := s.ExpireOTP(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("upkeep", "err", err)
+		}
 		if n%60 == 0 {
 			if err := s.Purge(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Warn("upkeep", "err", err)
+			}
+		}
+		if n%int(checkpointEvery/time.Second) == 0 {
+			if err := s.Checkpoint(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Warn("upkeep", "err", err)
 			}
 		}
@@ -56,7 +75,7 @@ func (s *Store) ReturnStatuses(ctx context.Context) error {
 // Purge removes what is past its time, in bites of at most 500 rows that others
 // get in between.
 func (s *Store) Purge(ctx context.Context) error {
-	for _, purge := range []func(context.Context) (int64, error){s.wipeReplies, s.purgeInbox, s.purgeOutbox, s.purgeTokens} {
+	for _, purge := range []func(context.Context) (int64, error){s.wipeReplies, s.purgeInbox, s.purgeOutbox, s.purgeTokens, s.purgeLogins, s.purgePrompts, s.purgeSignIns} {
 		for range 200 { // as many in a minute as come in at 1,600 a second
 			n, err := purge(ctx)
 			if err != nil {

@@ -23,10 +23,25 @@ func sampleAgent(word string) m {
 	}
 }
 
+func sampleQuestion(word string) m {
+	return m{
+		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "State": "denied", "Numbers": []string{"17", "42", "93"},
+		"At": sampleNow, "App": "Chrome", "System": "Windows", "Address": "203.0.113.9",
+		"UserID": word, "Name": word, "Within": 2 * time.Minute,
+	}
+}
+
 func sampleTexts(word string) map[string]any {
 	commands := []m{{"Name": "status"}, {"Name": "login"}}
 	entry := m{"At": sampleNow, "Actor": word, "Action": "status", "Target": "lilei", "Result": "denied", "Detail": word}
+	reasons := []m{{"Role": "admin", "Rule": "user:boss"}, {"Role": "agent", "Rule": "", "By": "boss", "At": sampleNow}}
+	change := m{"ID": "lilei", "Role": "agent", "By": "boss", "Known": false}
 	return map[string]any{
+		"role":         m{"Holders": []m{{"ID": "lilei", "Name": word, "Known": true, "Reasons": reasons}, {"ID": "mei", "Name": "", "Known": false, "Reasons": reasons}}},
+		"role.reasons": reasons, "role.granted": change, "role.had": change, "role.revoked": change, "role.yours": change, "role.gone": change,
+		"role.rule": m{"Rule": "department:8"},
+		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
+			"Anyone": false, "Active": true, "Allowed": false},
 		"time.days": 1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
 		"time.ago":        word,
 		"agents":          m{"Agents": []m{sampleAgent(word), sampleAgent(word)}, "Status": ""},
@@ -41,15 +56,32 @@ func sampleTexts(word string) map[string]any {
 		"help.one":        m{"Name": "status", "Usage": "/status [online]", "Alias": []string{"状态"}},
 		"welcome":         m{"Name": word, "Commands": commands},
 		"logout":          m{"All": false, "Count": 2},
+		"otp.bind":        m{"For": 10 * time.Minute},
+		"otp.verified":    m{"Recovery": []string{"ABCD-EFGH-IJKL-MNOP-QRST-UVWX"}},
+		"otp.wait":        m{"LockedFor": 15 * time.Minute, "Reset": false},
+		"otp.locked":      m{"LockedFor": 15 * time.Minute, "Reset": true},
+		"otp.status":      m{"State": "active", "Recovery": 9, "LockedFor": 15 * time.Minute, "Reset": false, "For": time.Minute},
+		"otp.reset":       m{"UserID": word},
+		"otp.nobody":      m{"UserID": word},
+		"otp.taken":       m{"By": word},
 		"outbox.dead":     m{"To": word, "CreatedAt": sampleNow, "Tries": 9, "LastError": word},
+		"token":           m{"Tokens": []m{tokenOf(word), tokenOf(word)}, "All": true, "UserID": word, "Own": false, "More": true},
+		"token.source":    "chat",
+		"token.made":      tokenOf(word),
 		"status.returned": m{"Status": "online"},
+		"login.alert":     sampleQuestion(word),
 		"whoami":          m{"ID": word, "Name": word, "Departments": []int{1, 3}, "Roles": []string{"admin", "agent"}, "Agent": sampleAgent(word)},
 	}
 }
 
 func sampleCards(word string) map[string]any {
 	return map[string]any{
-		"status": sampleAgent(word),
+		"status":          sampleAgent(word),
+		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true},
+		"security.notice": m{"What": "otp_off", "At": sampleNow, "App": word, "System": word, "Address": word},
+		"login.ask":       sampleQuestion(word),
+		"login.answered":  sampleQuestion(word),
+		"password":        m{"ID": word, "Name": word, "URL": "https://desk.example.com/password?accessToken=x", "For": 10 * time.Minute},
 		"login": m{
 			"ID": word, "Name": word, "Path": word, "For": 10 * time.Minute,
 			"URL": "https://desk.example.com/chat?a=1&accessToken=" + strings.Repeat("x", 43),
@@ -60,12 +92,20 @@ func sampleCards(word string) map[string]any {
 func samplePages(word string) map[string]any {
 	delivery := m{"ID": 7, "To": word, "CreatedAt": sampleNow.Add(-5 * time.Hour), "Attempts": 9, "LastError": word}
 	return map[string]any{
-		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word},
+		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "OTP": true, "Wrong": true, "Wait": time.Duration(0)},
+		"password": m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
 		"home":     m{"Name": word, "UserID": word, "Role": "admin", "Area": "admin", "Home": "/admin/welcome", "Outbox": "/admin/outbox", "SignOut": "/sign-out"},
 		"notfound": m{"Name": word, "Home": "/chat"},
 		"linkdead": nil,
-		"signin":   nil,
-		"outbox":   m{"Name": word, "Home": "/admin/welcome", "SignOut": "/sign-out", "Pending": 1, "Dead": 1, "Items": []m{delivery}},
-		"error":    m{"Status": 500, "Ref": "ABCD2345"},
+
+		"passworddone": nil,
+		"passworddead": nil,
+		"signin":       nil,
+		"outbox":       m{"Name": word, "Home": "/admin/welcome", "SignOut": "/sign-out", "Pending": 1, "Dead": 1, "Items": []m{delivery}},
+		"error":        m{"Status": 500, "Ref": "ABCD2345"},
 	}
+}
+
+func tokenOf(word string) m {
+	return m{"ShortID": "1a2b3c4d", "User": word, "Name": word, "Source": "chat", "ExpiresAt": sampleNow.Add(8 * time.Hour), "LastUsedAt": sampleNow}
 }

@@ -27,6 +27,10 @@ type pushText struct {
 	Content string `json:"content"`
 }
 
+type pushMedia struct {
+	MediaID string `json:"media_id"`
+}
+
 // push is the body of message/send. The order and presence of its members depend
 // on the Outgoing alone, so that sending it again sends the same bytes.
 type push struct {
@@ -35,6 +39,7 @@ type push struct {
 	AgentID         int             `json:"agentid"`
 	Text            *pushText       `json:"text,omitempty"`
 	Card            json.RawMessage `json:"template_card,omitempty"`
+	Image           *pushMedia      `json:"image,omitempty"`
 	Safe            int             `json:"safe"`
 	TranslateIDs    int             `json:"enable_id_trans"`
 	CheckDuplicates int             `json:"enable_duplicate_check"`
@@ -59,9 +64,12 @@ func (c *Client) Send(ctx context.Context, o bot.Outgoing) (bot.Receipt, error) 
 	}
 	var receipt bot.Receipt
 	var err error
-	if len(o.Card) > 0 && o.ResponseCode != "" {
+	switch {
+	case o.Recall != "":
+		err = c.request(ctx, "message/recall", nil, map[string]string{"msgid": o.Recall}, nil)
+	case len(o.Card) > 0 && o.ResponseCode != "":
 		receipt, err = c.updateCard(ctx, o)
-	} else {
+	default:
 		receipt, err = c.push(ctx, o)
 	}
 	if err != nil {
@@ -79,14 +87,26 @@ func checkOutgoing(o bot.Outgoing) error {
 	switch {
 	case !bot.ValidUserID(o.To):
 		return errors.New("wecom send: the recipient is not one userid")
-	case (o.Text == "") == (len(o.Card) == 0):
-		return errors.New("wecom send: neither a text nor a card, or both")
+	case len(o.Image) > 0:
+		return errors.New("wecom send: the image was not prepared")
+	case contents(o) != 1:
+		return errors.New("wecom send: not exactly one of a text, a card, an image and a recall")
 	case len(o.Text) > maxText:
 		return errors.New("wecom send: the text is longer than 2048 bytes")
 	case len(o.Card) > 0 && (!json.Valid(o.Card) || !strings.HasPrefix(strings.TrimSpace(string(o.Card)), "{")):
 		return errors.New("wecom send: the card is not a JSON object")
 	}
 	return nil
+}
+
+// contents counts what there is to send.
+func contents(o bot.Outgoing) (n int) {
+	for _, there := range []bool{o.Text != "", len(o.Card) > 0, o.MediaID != "", o.Recall != ""} {
+		if there {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *Client) push(ctx context.Context, o bot.Outgoing) (bot.Receipt, error) {
@@ -99,10 +119,16 @@ func (c *Client) push(ctx context.Context, o bot.Outgoing) (bot.Receipt, error) 
 		// the person does not see: a window some seconds shorter is as good.
 		DedupeWindow: dedupeWindow - int(uint(o.Variant)%variants),
 	}
-	if len(o.Card) > 0 {
+	switch {
+	case len(o.Card) > 0:
 		body.Type, body.Card = "template_card", o.Card
-	} else {
+	case o.MediaID != "":
+		body.Type, body.Image = "image", &pushMedia{o.MediaID}
+	default:
 		body.Text = &pushText{o.Text}
+	}
+	if o.Safe {
+		body.Safe = 1
 	}
 	var answer *message.SendResponse
 	err := c.viaSDK(ctx, "message/send", func(sdk *workcontext.Context) (err error) {

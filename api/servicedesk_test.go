@@ -1,0 +1,51 @@
+package api
+
+import (
+	"bytes"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"deskbell/bot"
+	"deskbell/store"
+	"deskbell/store/storetest"
+)
+
+// The tokens of an existing service desk are good here for as much as their
+// owner may do without a one-time password.
+func TestServiceDesksTokens(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.RequireAdminOTP = true })
+	options, err := redis.ParseURL(storetest.Redis(t))
+	r.ok(err)
+	desk := redis.NewClient(options)
+	ours, err := store.OpenRedis(storetest.Redis(t), [][]byte{bytes.Repeat([]byte{7}, 32)})
+	r.ok(err)
+	t.Cleanup(func() { r.ok(desk.Close()); r.ok(ours.Close()) })
+	r.o.Store.ServiceDesk = &store.ServiceDesk{Redis: ours, AdminOTP: true}
+	issue := func(userID string) with {
+		token := rand.Text() + rand.Text()
+		r.ok(desk.Set(t.Context(), "agent:token:"+token, userID, time.Minute).Err())
+		return bearer(token)
+	}
+	lilei := issue("LiLei")
+	r.want(r.do("GET", "/api/v1/user/me", "", lilei), 200, `"username":"lilei"`, `"currentRoles":["agent"]`)
+	r.want(r.do("GET", "/api/v1/tokens", "", lilei), 403)
+	r.want(r.do("POST", "/api/v1/user/logout", "", lilei), 200)
+	r.want(r.do("GET", "/api/v1/user/me", "", lilei), 401)
+	r.want(r.do("GET", "/api/v1/user/me", "", issue("nobody")), 401)
+
+	boss := issue("boss")
+	r.want(r.do("GET", "/api/v1/user/me", "", boss), 200)
+	r.want(r.do("GET", "/api/agents", "", boss), 403, "one-time password")
+	r.o.RequireAdminOTP = false
+	r.want(r.do("GET", "/api/v1/tokens", "", boss), 403, "admin")
+	r.want(r.do("GET", "/api/agents", "", boss), 200)
+
+	// Somebody who left is nobody, whatever the service desk believes.
+	left := issue("hanmeimei")
+	r.want(r.do("GET", "/api/v1/user/me", "", left), 200)
+	r.ok(r.o.Store.Tx(t.Context(), func(tx *store.Tx) error { return tx.CutOff(t.Context(), "hanmeimei", bot.Left) }))
+	r.want(r.do("GET", "/api/v1/user/me", "", left), 401)
+}
