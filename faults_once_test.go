@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"deskbell/bot/wecom/sim"
 	"deskbell/store/storetest"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // TestOneEffect delivers one message sixteen times at the same moment: it takes
@@ -38,7 +41,7 @@ func TestOneEffect(t *testing.T) {
 			}
 		}
 		r.settled()
-		if diff := cmp.Diff(map[string]int{agent(0) + " tokens.revoke chat 1": 1}, r.effects()); diff != "" {
+		if diff := gocmp.Diff(map[string]int{agent(0) + " tokens.revoke chat 1": 1}, r.effects()); diff != "" {
 			t.Errorf("effects (-want +got)\n%s", diff)
 		}
 		if n := cards(r.box.Inbox(agent(0))); n != 1 {
@@ -60,24 +63,19 @@ func TestFourInstances(t *testing.T) {
 	r := newRig(t, storetest.Postgres(t), people, sim.Config{})
 	var urls []string
 	for range instances {
-		urls = append(urls, r.start("DESKBELL_WECOM_PASSIVE_WAIT=4s").url) // whoever waits shorter may have to go without an answer
+		urls = append(urls, r.start().url)
 	}
 	c := newCourier(t, r.box.Config())
-	// Strangers are answered later when it takes long; here nobody is one.
-	spread(senders, people*instances, func(n int) {
-		if status, _, err := c.deliver(t.Context(), urls[n%instances], agent(n/instances), "/help", calls+n+1); status != 200 || err != nil {
-			t.Errorf("/help: %d, %v", status, err)
-		}
-	})
 	want := map[string]int{}
 	for n := range calls {
 		_, _, effect := errand(n, people)
 		want[effect]++
 	}
+	var late atomic.Int64
 	began := time.Now()
 	spread(senders, calls, func(n int) {
 		person, text, _ := errand(n, people)
-		r.sameAnswer(c, urls, person, text, n+1)
+		late.Add(r.sameAnswer(c, urls, person, text, n+1))
 	})
 	took := time.Since(began)
 	r.settled()
@@ -85,8 +83,8 @@ func TestFourInstances(t *testing.T) {
 	for _, n := range got {
 		total += n
 	}
-	t.Logf("%d callbacks to each of %d instances: %.1f s, %.0f deliveries/s, %d effects", calls, instances, took.Seconds(), calls*instances/took.Seconds(), total)
-	if diff := cmp.Diff(want, got); diff != "" {
+	t.Logf("%d callbacks to each of %d instances: %.1f s, %.0f deliveries/s, %d effects; %d deliveries waited their time out", calls, instances, took.Seconds(), calls*instances/took.Seconds(), total, late.Load())
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("effects (-want +got)\n%s", diff)
 	}
 	r.clean()
@@ -120,24 +118,37 @@ func errand(n, people int) (person, text, effect string) {
 	return person, "/logout", person + " tokens.revoke chat 0"
 }
 
-// sameAnswer delivers a message to all instances at once.
-func (r *rig) sameAnswer(c *courier, urls []string, person, text string, id int) {
-	replies := make([]string, len(urls))
+// sameAnswer delivers a message to all instances at once. Those that answered did
+// so with the same; a delivery may also have had to go without, after its time.
+func (r *rig) sameAnswer(c *courier, urls []string, person, text string, id int) (late int64) {
+	const soon = 600 * time.Millisecond // nobody is let go before
+	type answer struct {
+		reply string
+		took  time.Duration
+	}
+	answers := make([]answer, len(urls))
 	var all sync.WaitGroup
 	for n, url := range urls {
 		all.Go(func() {
+			began := time.Now()
 			status, reply, err := c.deliver(r.Context(), url, person, text, id)
 			if status != 200 || err != nil {
 				r.Errorf("message %d: %d, %v", id, status, err)
 			}
-			replies[n] = reply
+			answers[n] = answer{reply, time.Since(began)}
 		})
 	}
 	all.Wait()
-	for _, reply := range replies {
-		if reply != replies[0] {
-			r.Errorf("message %d was answered %q", id, replies)
-			return
+	some := slices.MaxFunc(answers, func(a, b answer) int { return cmp.Compare(a.reply, b.reply) }).reply
+	for _, a := range answers {
+		switch {
+		case a.reply == some:
+		case a.reply == "" && a.took > soon:
+			late++
+		default:
+			r.Errorf("message %d was answered %v", id, answers)
+			return late
 		}
 	}
+	return late
 }

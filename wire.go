@@ -322,11 +322,27 @@ func demo(ctx context.Context, o demoOptions) (code int, err error) {
 		fmt.Fprintf(o.Out, "listening on http://%s\nsandbox on %s\n\nOpen %s, choose a person and say /help. Ctrl-C ends the demo.\n", ln.Addr(), box.URL(), box.URL())
 		return exitOK, <-ended
 	}
-	if !box.Play(ctx, script, o.Out, func(card []byte) string { return templates.Flatten(card) }) {
+	if !box.Play(ctx, script, o.Out, func(card []byte) string { return templates.Flatten(card) }, g.settled) {
 		code = exitFailed
 	}
 	stop()
 	return code, <-ended
+}
+
+// settled returns when nothing waits to be pushed, or after a moment.
+func (g *gateway) settled(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for pending := 1; pending > 0; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		pending, _, _ = g.store.Depth(ctx)
+	}
 }
 
 // demoScript is the script to play, or nil for none.

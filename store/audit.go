@@ -45,15 +45,12 @@ func (tx *Tx) Audit(e AuditEntry) {
 	tx.audits = append(tx.audits, auditRow{At: tx.Now.Truncate(time.Microsecond), Actor: bot.Canonical(e.Actor), Action: e.Action, Target: bot.Canonical(e.Target), Result: e.Result, Detail: e.Detail})
 }
 
-func (tx *Tx) flushAudit(ctx context.Context) error {
+func (tx *Tx) writeAudit(text []byte) ([]byte, error) {
 	if len(tx.audits) == 0 {
-		return nil
+		return text, nil
 	}
 	tx.link()
-	if _, err := tx.db.NewInsert().Model(&tx.audits).ExcludeColumn("id").Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("write audit: %w", err)
-	}
-	return nil
+	return tx.insert(text, &tx.audits, "id")
 }
 
 // AuditTrail lists the latest n entries, newest first: those a person made or

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -233,22 +234,26 @@ func (tx *Tx) Finish(it Item, text string, pushed bool) {
 	tx.done = append(tx.done, finished{it, text, pushed})
 }
 
-func (tx *Tx) flushFinished(ctx context.Context) error {
+// writeFinished is the last statement of a flush, so that finishedAll can count
+// its rows.
+func (tx *Tx) writeFinished(text []byte) ([]byte, error) {
 	if len(tx.done) == 0 {
-		return nil
+		return text, nil
 	}
-	values := make([]byte, 0, 256*len(tx.done))
-	fmter := tx.s.db.QueryGen()
+	gen := tx.s.db.QueryGen()
+	text = gen.AppendQuery(text, "UPDATE inbox SET message = '', reply = v.column2, pushed = v.column3, done_at = ? FROM (VALUES ", tx.Now)
 	for i, f := range tx.done {
 		if i > 0 {
-			values = append(values, ',')
+			text = append(text, ',')
 		}
-		values = fmter.AppendQuery(values, "(?, ?, ?)", f.it.Seq, tx.s.keys.seal("reply/"+f.it.Key, []byte(f.text)), f.pushed)
+		text = gen.AppendQuery(text, "(?, ?, ?)", f.it.Seq, tx.s.keys.seal("reply/"+f.it.Key, []byte(f.text)), f.pushed)
 	}
-	res, err := tx.db.NewRaw("UPDATE inbox SET message = '', reply = v.column2, pushed = v.column3, done_at = ? FROM (VALUES ?) AS v WHERE inbox.seq = v.column1 AND inbox.done_at IS NULL",
-		tx.Now, bun.Safe(values)).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("finish messages: %w", err)
+	return append(text, ") AS v WHERE inbox.seq = v.column1 AND inbox.done_at IS NULL;"...), nil
+}
+
+func (tx *Tx) finishedAll(res sql.Result) error {
+	if len(tx.done) == 0 {
+		return nil
 	}
 	if n, err := res.RowsAffected(); err != nil || n != int64(len(tx.done)) {
 		return fmt.Errorf("finish messages: %d of %d were still open (%w)", n, len(tx.done), errRaced)

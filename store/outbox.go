@@ -133,14 +133,11 @@ func (tx *Tx) Tell(ctx context.Context, userID string, r bot.Reply) error {
 // one of ours.
 func (tx *Tx) NewTaskID() string { return tx.s.keys.newTaskID() }
 
-func (tx *Tx) flushPushes(ctx context.Context) error {
+func (tx *Tx) writePushes(text []byte) ([]byte, error) {
 	if len(tx.pushes) == 0 {
-		return nil
+		return text, nil
 	}
-	if _, err := tx.db.NewInsert().Model(&tx.pushes).ExcludeColumn("id", "leased_to", "tried_at", "first_tried").Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("write pushes: %w", err)
-	}
-	return nil
+	return tx.insert(text, &tx.pushes, "id", "leased_to", "tried_at", "first_tried")
 }
 
 func (s *Store) wakeOutbox() {

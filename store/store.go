@@ -238,15 +238,30 @@ func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) 
 // after runs fn once the transaction has committed.
 func (tx *Tx) after(fn func()) { tx.then = append(tx.then, fn) }
 
-// flush writes what the transaction gathered, a statement for each table.
+// flush writes what the transaction gathered: a statement for each table, all of
+// them in one round trip.
 func (tx *Tx) flush(ctx context.Context) error {
-	if err := tx.flushAudit(ctx); err != nil {
-		return err
+	var text []byte
+	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writePushes, tx.writeFinished} {
+		var err error
+		if text, err = write(text); err != nil {
+			return fmt.Errorf("write effects: %w", err)
+		}
 	}
-	if err := tx.flushPushes(ctx); err != nil {
-		return err
+	if len(text) == 0 {
+		return nil
 	}
-	return tx.flushFinished(ctx)
+	res, err := tx.db.ExecContext(ctx, string(text))
+	if err != nil {
+		return fmt.Errorf("write effects: %w", err)
+	}
+	return tx.finishedAll(res)
+}
+
+// insert appends the statement that writes rows.
+func (tx *Tx) insert(text []byte, rows any, without ...string) ([]byte, error) {
+	text, err := tx.db.NewInsert().Model(rows).ExcludeColumn(without...).Returning("NULL").AppendQuery(tx.s.db.QueryGen(), text)
+	return append(text, ';'), err
 }
 
 // Mark remembers how far a transaction has come, so that one of several

@@ -43,13 +43,13 @@ func ReadScript(r io.Reader) ([]Line, error) {
 }
 
 // Play says the lines of a script, each after the one before was answered, and
-// writes what people see; card words a card's JSON. It reports whether every
-// line got an answer.
-func (s *Sim) Play(ctx context.Context, script []Line, out io.Writer, card func([]byte) string) bool {
+// writes what people see; card words a card's JSON, and settled waits until the
+// gateway has nothing more to send. It reports whether every line got an answer.
+func (s *Sim) Play(ctx context.Context, script []Line, out io.Writer, card func([]byte) string, settled func(context.Context)) bool {
 	answered := true
 	for _, line := range script {
 		fmt.Fprintf(out, "%s> %s\n", line.User, line.Text)
-		if got := s.ask(ctx, line, card); got == "" {
+		if got := s.ask(ctx, line, card, settled); got == "" {
 			answered = false
 			fmt.Fprintf(out, "  (line %d got no answer)\n", line.Number)
 		} else {
@@ -59,7 +59,7 @@ func (s *Sim) Play(ctx context.Context, script []Line, out io.Writer, card func(
 	return answered
 }
 
-func (s *Sim) ask(ctx context.Context, line Line, card func([]byte) string) string {
+func (s *Sim) ask(ctx context.Context, line Line, card func([]byte) string, settled func(context.Context)) string {
 	if _, ok := s.Person(line.User); !ok {
 		return ""
 	}
@@ -80,16 +80,23 @@ func (s *Sim) ask(ctx context.Context, line Line, card func([]byte) string) stri
 		}
 		return fresh
 	}
-	list, _ := s.WaitFor(ctx, line.User, func(list []Received) bool { return len(isNew(list)) > 0 })
+	if _, err := s.WaitFor(ctx, line.User, func(list []Received) bool { return len(isNew(list)) > 0 }); err != nil {
+		return ""
+	}
+	settled(ctx) // one line may be answered with several messages
 	var parts []string
-	for _, r := range isNew(list) {
+	for _, r := range isNew(s.Inbox(line.User)) {
 		parts = append(parts, r.words(card))
 	}
 	return strings.Join(parts, "\n")
 }
 
 func (r Received) words(card func([]byte) string) string {
-	if r.Card == nil {
+	switch {
+	case r.Card != nil:
+	case r.MediaID != "":
+		return "[" + r.Type + "]"
+	default:
 		return r.Text
 	}
 	raw, err := json.Marshal(r.Card)
