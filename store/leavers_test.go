@@ -73,6 +73,7 @@ func newStaff(t *testing.T, url string) staff {
 	s := staff{corporation: &corporation{}, told: new([]string)}
 	var mu sync.Mutex
 	s.fixture = open(t, url, func(o *Options) {
+		o.PassCost = 4 // the cheapest there is
 		o.Render = func(to, _, _ string, r bot.Reply) (bot.Outgoing, error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -145,10 +145,10 @@ var brought = []struct {
 // The login matrix, by really logging in: how the directory answers × what is
 // enrolled × what was known before × what the caller brings.
 func TestLoginMatrix(t *testing.T) {
-	d := newDoor(open(t, "sqlite::memory:", nil))
 	cells, tokens, brief := 0, 0, 0
 	for _, otp := range []bool{false, true} {
 		for _, known := range cached {
+			d := newDoor(open(t, "sqlite::memory:", nil))
 			for _, out := range outages {
 				for _, b := range brought {
 					cells++

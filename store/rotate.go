@@ -136,7 +136,13 @@ func (s *Store) RotateKeys(ctx context.Context) (n int, err error) {
 			return n, fmt.Errorf("rotate %s: %d values cannot be opened: %w", c.what, failed, last)
 		}
 	}
-	return n, nil
+	if n == 0 {
+		return 0, nil
+	}
+	return n, s.Tx(ctx, func(tx *Tx) error {
+		tx.Audit(AuditEntry{Actor: "host", Action: "keys.rotate", Target: s.keys.keys[0].id, Detail: fmt.Sprintf("%d values", n)})
+		return nil
+	})
 }
 
 // rotate seals one bite of a column anew, beginning behind the rows that are
