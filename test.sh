@@ -3,7 +3,7 @@
 # and a Chromium, which it installs if it may and otherwise asks for.
 #
 #   ./test.sh                  all tests, with the race detector
-#   ./test.sh -run Outbox      arguments go to: go test -race ./...
+#   ./test.sh -run Outbox      arguments go to: go test -race -p 1 ./...
 #   ./test.sh run COMMAND…     any other command, with the servers up
 #
 # The servers live in a temporary folder, listen on 127.0.0.1 only, and end with
@@ -129,5 +129,5 @@ if [ "${1:-}" = run ]; then
   "$@"
   exit
 fi
-say "go test -race ./... $*"
-go test -race -timeout 15m ./... "$@"
+say "go test -race -p 1 ./... $*"
+go test -race -p 1 -timeout 15m ./... "$@"
