@@ -56,6 +56,8 @@ func TestFailpoints(t *testing.T) {
 			}
 		})
 	}
+	// Only a picture comes by here: TestOneTimePasswordFromBindToReset sends them.
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "before-prepared" })
 	for _, name := range names {
 		places <- name + ":1"
 		if strings.HasSuffix(name, "-commit") { // every transaction comes by here; the message's is one of the first

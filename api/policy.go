@@ -23,6 +23,7 @@ type policy struct {
 	signedIn bool          // a credential is needed
 	level    bot.Level     // and the person must be at least this
 	weak     bool          // also for an administrator who gave no one-time password
+	proofs   bool          // changes how its caller proves who they are: not for the token a direct link carries
 	accounts bool          // also for accounts, who are nobody in the directory
 	patience time.Duration // how long the handler may take, handleTime unless set
 }
@@ -34,6 +35,8 @@ var (
 	anyone    = policy{signedIn: true, weak: true}
 	theAgents = policy{signedIn: true, level: bot.Agent, weak: true}
 	agentsOTP = policy{signedIn: true, level: bot.Agent}
+	ownProofs = policy{signedIn: true, level: bot.Agent, weak: true, proofs: true}
+	ownSecret = policy{signedIn: true, level: bot.Agent, proofs: true}
 	theAdmins = policy{signedIn: true, level: bot.Admin, weak: true}
 	adminsOTP = policy{signedIn: true, level: bot.Admin}
 	everybody = policy{signedIn: true, weak: true, accounts: true}
@@ -70,6 +73,8 @@ func (s *Server) admit(p policy, c caller) error {
 		return nil
 	case c.account != nil && !p.accounts:
 		return forbidden("this is for people of the corporation's directory")
+	case p.proofs && c.session.Plain:
+		return forbidden("a link's own token cannot change passwords: sign in")
 	case c.person.Level < p.level:
 		return forbidden("this needs the role " + p.level.String())
 	case c.person.Level == bot.Admin && s.o.RequireAdminOTP && !c.session.OTP && !p.weak:

@@ -10,9 +10,9 @@ func (s *Server) table() []route {
 		{"GET", "/static/{file...}", anybody, plainAPI, s.staticFile},
 
 		{"POST", "/auth/v1/login", byASecret, tokensAPI, s.logIn},
-		{"POST", "/api/agents/otp-bind", theAgents, agentsAPI, s.otpBind},
-		{"POST", "/api/agents/otp-verify", theAgents, agentsAPI, s.otpVerify},
-		{"POST", "/api/agents/otp-unbind", agentsOTP, agentsAPI, s.otpUnbind},
+		{"POST", "/api/agents/otp-bind", ownProofs, agentsAPI, s.otpBind},
+		{"POST", "/api/agents/otp-verify", ownProofs, agentsAPI, s.otpVerify},
+		{"POST", "/api/agents/otp-unbind", ownSecret, agentsAPI, s.otpUnbind},
 		{"POST", "/api/agents/{user_id}/otp-reset", adminsOTP, agentsAPI, s.otpReset},
 
 		{"GET", "/api/v1/user/me", everybody, tokensAPI, s.me},
@@ -30,7 +30,7 @@ func (s *Server) table() []route {
 		{"GET", "/api/agents/me", theAgents, agentsAPI, s.agentMe},
 		{"PUT", "/api/agents/me/status", agentsOTP, agentsAPI, s.agentStatus},
 		{"GET", "/api/agents", agentsOTP, agentsAPI, s.agentList},
-		{"POST", "/api/agents/password", agentsOTP, agentsAPI, s.agentPassword},
+		{"POST", "/api/agents/password", ownSecret, agentsAPI, s.agentPassword},
 
 		{"GET", "/password", anybody, pages, s.passwordPage},
 		{"POST", "/password", byASecret, pages, s.passwordSet},

@@ -100,14 +100,14 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 		return bot.Text("hint.noslash", nil), nil
 	}
 	c, args := r.table.command(line)
+	if err := r.pay(ctx, it, c); err != nil {
+		return bot.Reply{}, err
+	}
 	if c == nil || c.Press && it.Event != bot.Pressed {
 		return bot.Reply{}, unknown(line[0], r.table.visible(user.Level))
 	}
 	if user.Level < c.Level {
 		return bot.Reply{}, bot.Fail(bot.Denied, "error.denied", nil, nil)
-	}
-	if err := r.pay(ctx, it, c); err != nil {
-		return bot.Reply{}, err
 	}
 	if c.Alone != "" && len(args) > 0 {
 		return bot.Reply{}, bot.Fail(bot.Invalid, c.Alone, nil, nil)
@@ -169,7 +169,7 @@ func (r *Runner) pay(ctx context.Context, it store.Item, c *Command) error {
 	}
 	now := r.Store.Now()
 	wait := r.Limits.Allow(ctx, "commands_per_person", it.Person, now)
-	if wait == 0 && c.Links {
+	if wait == 0 && c != nil && c.Links {
 		wait = r.Limits.Allow(ctx, "links_per_person", it.Person, now)
 	}
 	if wait > 0 {

@@ -13,6 +13,9 @@ import (
 func TestMessageLeftByAnotherInstance(t *testing.T) {
 	eachDesk(t, deskOptions{}, func(t *testing.T, d *desk) {
 		d.hire("mei", "Mei", bot.Agent)
+		if _, err := d.Directory.Person(t.Context(), "mei"); err != nil { // a stranger's callback would not wait as long
+			t.Fatal(err)
+		}
 		m := d.message("mei", "/lang en")
 		if first, _, err := d.store.Receive(t.Context(), m); err != nil || !first {
 			t.Fatal(first, err)

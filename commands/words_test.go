@@ -55,13 +55,13 @@ func TestDuration(t *testing.T) {
 		"30分钟": 30 * time.Minute, "2小时": 2 * time.Hour, "2个小时": 2 * time.Hour, "1天": 24 * time.Hour, "1小时30分": 90 * time.Minute,
 		"30M": 30 * time.Minute, "３０ｍ": 30 * time.Minute, "90min": 90 * time.Minute, "365d": maxDuration,
 		// Meant as durations, and refused.
-		"0m": 0, "366d": 0, "-5m": 0, "365d1s": 0, "99999999999999999999h": 0, "9223372036854775807s": 0,
+		"0m": 0, "1.5h": 0, "0,5小时": 0, "366d": 0, "-5m": 0, "365d1s": 0, "99999999999999999999h": 0, "9223372036854775807s": 0,
 	} {
 		if got, meant := duration(word); got != want || !meant {
 			t.Errorf("duration(%q) = %v, %v, want %v", word, got, meant, want)
 		}
 	}
-	for _, word := range []string{"", "-", "30", "m", "30m1h", "1.5h", "lunch", "30mm", "5 m", "1h 30m"} {
+	for _, word := range []string{"", "-", "30", "m", "30m1h", "1.5", "lunch", "30mm", "5 m", "1h 30m"} {
 		if got, meant := duration(word); meant || got != 0 {
 			t.Errorf("duration(%q) = %v, taken for a duration", word, got)
 		}

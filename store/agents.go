@@ -92,9 +92,10 @@ func (tx *Tx) SetStatus(ctx context.Context, userID, status, note string, d time
 		until = &end
 	}
 	var a Agent
-	// A timed status that follows a timed one returns to where the first would have.
+	// A timed status that follows a timed one returns to where the first would have;
+	// one that follows itself has nowhere to return to but work.
 	err := tx.db.NewUpdate().Model(&a).
-		Set("back = CASE WHEN ? THEN (CASE WHEN until IS NULL THEN status ELSE back END) ELSE '' END", d > 0).
+		Set("back = CASE WHEN ? THEN (CASE WHEN until IS NOT NULL THEN back WHEN status = ? THEN ? ELSE status END) ELSE '' END", d > 0, status, Online).
 		Set("status = ?", status).Set("note = ?", note).Set("until = ?", until).Set("updated_at = ?", tx.Now).
 		Where("id = ?", bot.Canonical(userID)).Returning("*").Scan(ctx)
 	return a, agentErr(err, "set status")

@@ -1,38 +1,29 @@
-package store_test
+package store
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"deskbell/bot"
-	"deskbell/store"
 	"deskbell/store/storetest"
 )
 
-// BenchmarkReceive commits messages from 64 callbacks at once. x-plain compares
-// it with an INSERT for each message.
+// BenchmarkReceive commits messages from 64 callbacks at once.
 func BenchmarkReceive(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
-		b.Run(name, func(b *testing.B) {
-			st, err := store.Open(b.Context(), store.Options{URL: url(b), Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}})
-			if err != nil {
-				b.Fatal(err)
+	storetest.Compare(b, func(b *testing.B, url string) (func(int), func()) {
+		s, err := Open(b.Context(), Options{URL: url, Keys: [][]byte{testKey}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { s.Close() })
+		return func(i int) {
+			from := storetest.Person(i)
+			m := bot.Message{Key: fmt.Sprintf("m:%s:%d", from, 7400000000000000000+i), From: from, Text: "/status busy", Sent: time.Unix(1760000000, 0)}
+			if first, _, err := s.Receive(context.Background(), m); err != nil || !first {
+				b.Error(first, err)
 			}
-			defer st.Close()
-			storetest.Compare(b, func(i int) {
-				first, _, err := st.Receive(b.Context(), busy(i))
-				if err != nil || !first {
-					b.Error(first, err)
-				}
-			}, func() {}, storetest.Plain(b, url(b)))
-		})
-	}
-}
-
-// busy is a message as a callback brings it.
-func busy(i int) bot.Message {
-	from := storetest.Person(i)
-	return bot.Message{Key: fmt.Sprintf("m:%s:%d", from, 7400000000000000000+i), From: from, Text: "/status busy", Sent: time.Unix(1760000000, 0)}
+		}, nil
+	})
 }

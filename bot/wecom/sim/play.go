@@ -25,7 +25,7 @@ func ReadScript(r io.Reader) ([]Line, error) {
 	var script []Line
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff")) // some editors begin a file with it
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
