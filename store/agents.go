@@ -94,8 +94,9 @@ func (tx *Tx) SetStatus(ctx context.Context, userID, status, note string, d time
 	var a Agent
 	// A timed status that follows a timed one returns to where the first would have;
 	// one that follows itself has nowhere to return to but work.
+	const before = "CASE WHEN until IS NULL THEN status ELSE back END" // also when an ended one was not tidied away yet
 	err := tx.db.NewUpdate().Model(&a).
-		Set("back = CASE WHEN ? THEN (CASE WHEN until IS NOT NULL THEN back WHEN status = ? THEN ? ELSE status END) ELSE '' END", d > 0, status, Online).
+		Set("back = CASE WHEN NOT ? THEN '' WHEN until > ? THEN back WHEN "+before+" = ? THEN ? ELSE "+before+" END", d > 0, tx.Now, status, Online).
 		Set("status = ?", status).Set("note = ?", note).Set("until = ?", until).Set("updated_at = ?", tx.Now).
 		Where("id = ?", bot.Canonical(userID)).Returning("*").Scan(ctx)
 	return a, agentErr(err, "set status")

@@ -204,11 +204,15 @@ func TestStatusAsExpected(t *testing.T) {
 				now, end = rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status"), time.Time{}
 				f.setStatus("lilei", now, "", 0)
 			case 1:
+				d := time.Duration(rapid.IntRange(1, 5).Draw(r, "minutes")) * time.Minute
+				next := rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status")
 				if end.IsZero() {
 					back = now
+					if next == now {
+						back = Online
+					}
 				}
-				d := time.Duration(rapid.IntRange(1, 5).Draw(r, "minutes")) * time.Minute
-				now, end = rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status"), f.now().Add(d)
+				now, end = next, f.now().Add(d)
 				f.setStatus("lilei", now, "", d)
 			case 2:
 				f.pass(time.Duration(rapid.IntRange(0, 4).Draw(r, "passed")) * time.Minute)
