@@ -63,10 +63,10 @@ type said struct {
 	Status int
 	Code   int
 	Data   struct {
-		State, Token, Number string
-		LoginID              string `json:"login_id"`
-		UserID               string `json:"user_id"`
-		AgentStatus          string `json:"status"`
+		State, Token, Number, AccessToken string
+		LoginID                           string `json:"login_id"`
+		UserID                            string `json:"user_id"`
+		AgentStatus                       string `json:"status"`
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"deskbell/bot/wecom/sim"
+	"deskbell/store"
 	"deskbell/store/storetest"
 )
 
@@ -153,7 +154,8 @@ func cards(inbox []sim.Received) (n int) {
 	return n
 }
 
-// clean ends a test: WeCom has nothing to complain about, and no message waits.
+// clean ends a test: WeCom has nothing to complain about, no message waits, and
+// whatever ended the processes, the audit trail has neither gaps nor forks.
 func (r *rig) clean() {
 	r.Helper()
 	for _, p := range r.box.Problems() {
@@ -164,5 +166,9 @@ func (r *rig) clean() {
 	}
 	if n := r.count("SELECT count(*) FROM outbox WHERE state <> 'sent'"); n > 0 {
 		r.Errorf("%d pushes were left undelivered", n)
+	}
+	audit, err := store.VerifyAudit(r.Context(), r.store, [][]byte{[]byte("four score and seven years ago o")}, nil)
+	if err != nil || len(audit.Faults) > 0 {
+		r.Errorf("audit trail: %+v, %v", audit, err)
 	}
 }

@@ -136,12 +136,12 @@ func (row *auditRow) sum(key subkeys) string {
 
 // sum hashes fields, each behind its length, so that none can flow into the next.
 func sum(key subkeys, fields ...string) string {
-	h := hmac.New(sha256.New, key.audit)
+	text := make([]byte, 0, 512)
 	for _, f := range fields {
-		h.Write(strconv.AppendInt(nil, int64(len(f)), 10))
-		h.Write([]byte{':'})
-		h.Write([]byte(f))
+		text = append(append(strconv.AppendInt(text, int64(len(f)), 10), ':'), f...)
 	}
+	h := hmac.New(sha256.New, key.audit)
+	h.Write(text)
 	return key.id + "." + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
