@@ -269,7 +269,7 @@ func (s *Store) Orphans(ctx context.Context, before time.Time, limit int) ([]str
 	err := s.tx(ctx, &Tx{}, func(tx *Tx) error {
 		q := tx.db.NewSelect().Model((*inboxRow)(nil)).Column("person").
 			Where("done_at IS NULL").Where("received_at <= ?", before.UTC()).
-			Order("received_at").Limit(limit) // by seq, SQLite would walk the whole table
+			Order("received_at", "seq").Limit(limit) // by seq alone, SQLite would walk the whole table
 		if s.pg {
 			q = q.For("UPDATE SKIP LOCKED")
 		}
