@@ -188,13 +188,14 @@ func TestLoginWithAPassword(t *testing.T) {
 	expect("WeCom, somebody else's", d.login(with(d.box.LoginCode("hanmeimei"))), 401, 1011)
 	expect("a user", d.login(`{"user_id":"hanmeimei","wecom_code":"`+d.box.LoginCode("hanmeimei")+`"}`), 403, 1002)
 
+	// Before the outage, after which WeCom is not asked for a while.
+	d.box.SetFaults(sim.Faults{Errcode: map[string]sim.Failure{"user/get": {Code: 60020}}})
+	expect("WeCom refuses this host", d.login(good), 503, 1003)
 	d.box.SetFaults(sim.Faults{Outage: sim.Broken})
 	expect("password in an outage", d.login(good), 200, 0)
 	expect("wrong password in an outage", d.login(`{"user_id":"lilei","password":"wrong horse"}`), 401, 1011)
 	expect("WeCom in an outage", d.login(with(d.box.LoginCode("lilei"))), 503, 1003)
 	expect("nothing in an outage", d.login(`{"user_id":"lilei"}`), 202, 0)
-	d.box.SetFaults(sim.Faults{Errcode: map[string]sim.Failure{"user/get": {Code: 60020}}})
-	expect("WeCom refuses this host", d.login(good), 503, 1003)
 	d.box.SetFaults(sim.Faults{})
 
 	lilei, _ := d.box.Person("lilei")

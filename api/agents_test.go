@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -231,6 +232,9 @@ func codeOf(r *rig, got *fasthttp.Response) int {
 	return body.Code
 }
 
+// dated is the one header that differs from second to second.
+var dated = regexp.MustCompile(`Date: [^\r]*\r\n`)
+
 // Byte for byte, nothing tells a wrong password from a person who does not
 // exist, nor the ones who are asked in the chat from the ones who are not.
 func TestAgentLoginTellsNothing(t *testing.T) {
@@ -243,7 +247,6 @@ func TestAgentLoginTellsNothing(t *testing.T) {
 		for _, extra := range []string{`,"password":"wrong horse"`, `,"password":"wrong horse","otp_code":"123456"`, `,"wecom_code":"used"`, ``, `,"otp_code":"123456"`} {
 			got := r.do("POST", "/api/agents/login", fmt.Sprintf(`{"user_id":%q%s}`, user, extra))
 			got.Header.Del("X-Request-Id")
-			got.Header.Del("Date")
 			if extra == "" || strings.HasPrefix(extra, `,"otp`) {
 				a := data[struct {
 					LoginID string `json:"login_id"`
@@ -253,7 +256,7 @@ func TestAgentLoginTellsNothing(t *testing.T) {
 				r.want(poll, 200, `{"state":"pending"}`)
 				got.SetBodyString(strings.NewReplacer(a.LoginID, "…", `"`+a.Number+`"`, `"…"`).Replace(string(got.Body())))
 			}
-			answer := fmt.Sprintf("%s%s", &got.Header, got.Body())
+			answer := dated.ReplaceAllString(fmt.Sprintf("%s%s", &got.Header, got.Body()), "")
 			if list := seen[extra]; len(list) > 0 && list[0] != answer {
 				t.Errorf("%s%s:\n%s\nand for lilei\n%s", user, extra, answer, list[0])
 			}
