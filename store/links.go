@@ -118,9 +118,6 @@ func mayOpen(p string, l bot.Level) bool {
 	return false
 }
 
-// MayOpen reports whether a person of this level may open the page at p.
-func MayOpen(p string, l bot.Level) bool { return mayOpen(p, l) }
-
 // NewLink makes a link to a path that LinkPath returned, signed in as u. What
 // its accessToken can do is decided by Options.Direct.
 func (tx *Tx) NewLink(ctx context.Context, u bot.User, p string) (Link, error) {
