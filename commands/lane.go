@@ -43,7 +43,7 @@ func newLane() *lane {
 // writer, PostgreSQL joins the commits of several.
 func lanesFor(s *store.Store) int {
 	if s.Postgres() {
-		return 4
+		return 2
 	}
 	return 1
 }
@@ -79,18 +79,29 @@ func (l *lane) next() (people []string, orphans bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.now)
-	for len(l.people) > 0 && len(people) < peopleAtOnce {
+	if len(l.people) > 0 {
+		orphans = l.orphan[l.people[0]]
+	}
+	return l.take(nil, orphans), orphans
+}
+
+// join adds the people who have come since to those who are no orphans.
+func (l *lane) join(people []string) []string {
+	l.gather()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.take(people, false)
+}
+
+func (l *lane) take(people []string, orphans bool) []string {
+	for len(l.people) > 0 && len(people) < peopleAtOnce && l.orphan[l.people[0]] == orphans {
 		p := l.people[0]
-		if len(people) > 0 && l.orphan[p] != orphans {
-			break
-		}
-		orphans = l.orphan[p]
 		people = append(people, p)
 		l.people = l.people[1:]
 		delete(l.orphan, p)
 		l.now[p] = true
 	}
-	return people, orphans
+	return people
 }
 
 // gather lets everybody else run for as long as that brings more people: whoever
@@ -125,9 +136,27 @@ func (r *Runner) drive(l *lane) {
 		case orphans:
 			r.adopt(people)
 		default:
-			r.work(people)
+			r.work(&crew{people: people, lane: l})
 		}
 	}
+}
+
+// crew are the people whose messages share a transaction. Whoever comes while it
+// waits for its turn is taken along.
+type crew struct {
+	mu     sync.Mutex
+	people []string
+	lane   *lane // nil: nobody else comes along
+}
+
+// all closes the list of people and returns it.
+func (c *crew) all() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lane != nil {
+		c.people, c.lane = c.lane.join(c.people), nil
+	}
+	return c.people
 }
 
 // adopt works for people whose messages an ended process left. Messages that
@@ -148,7 +177,7 @@ func (r *Runner) adopt(people []string) {
 			r.Log.Warn("cannot take up orphaned messages", "err", err) // the sweep comes by again
 			return
 		}
-		r.work(group)
+		r.work(&crew{people: group})
 	}
 }
 
@@ -182,21 +211,22 @@ func (c *culprit) Error() string { return c.err.Error() }
 
 // work runs what these people said. It returns when that is done and committed,
 // or the Runner is closed.
-func (r *Runner) work(people []string) {
+func (r *Runner) work(c *crew) {
 	settled := map[string]*bot.Error{} // failures already known: their commands do not run again
 	for delay := 100 * time.Millisecond; ; {
-		o := r.attempt(people, settled)
+		o := r.attempt(c, settled)
+		people := c.all()
 		if o.err == nil {
 			r.finish(people, o)
 			return
 		}
-		if c, ok := errors.AsType[*culprit](o.err); ok {
-			settled[c.key] = c.err
+		if failed, ok := errors.AsType[*culprit](o.err); ok {
+			settled[failed.key] = failed.err
 			continue
 		}
 		if len(people) > 1 && !store.Transient(o.err) { // find out whose it is
 			for _, p := range people {
-				r.work([]string{p})
+				r.work(&crew{people: []string{p}})
 			}
 			return
 		}
@@ -243,13 +273,13 @@ func (r *Runner) record(l landing) {
 // attempt runs one transaction and watches it from outside. A command that hangs
 // cannot be stopped, but it can be abandoned: its transaction is rolled back
 // under it, and it can touch nothing else.
-func (r *Runner) attempt(people []string, settled map[string]*bot.Error) outcome {
+func (r *Runner) attempt(c *crew, settled map[string]*bot.Error) outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), workWithin)
 	defer cancel()
 	w := &watch{}
 	result := make(chan outcome, 1)
 	settled = maps.Clone(settled) // an abandoned transaction may still read its own
-	go func() { result <- r.transact(ctx, people, settled, w) }()
+	go func() { result <- r.transact(ctx, c, settled, w) }()
 	tick := time.NewTicker(r.Limit / 4)
 	defer tick.Stop()
 	for {
@@ -269,8 +299,8 @@ func (r *Runner) attempt(people []string, settled map[string]*bot.Error) outcome
 	}
 }
 
-func (r *Runner) transact(ctx context.Context, people []string, settled map[string]*bot.Error, w *watch) (o outcome) {
-	o.err = r.Store.Work(ctx, people, itemsAtOnce, func(tx *store.Tx, items []store.Item) error {
+func (r *Runner) transact(ctx context.Context, c *crew, settled map[string]*bot.Error, w *watch) (o outcome) {
+	o.err = r.Store.Work(ctx, c.all, itemsAtOnce, func(tx *store.Tx, items []store.Item) error {
 		waits := map[string]bool{}
 		for _, it := range items {
 			if waits[it.Person] {

@@ -67,6 +67,9 @@ func (tx *Tx) EnsureAgent(ctx context.Context, u bot.User) error {
 }
 
 func (tx *Tx) writeAgent(ctx context.Context, u bot.User) error {
+	if err := tx.offDuty(ctx); err != nil {
+		return err
+	}
 	row := Agent{Key: u.Key(), ID: u.ID, Name: u.Name, Role: u.Level.String(), Roles: u.Roles, Status: Offline, MaxLoad: tx.s.MaxLoad, CreatedAt: tx.Now, UpdatedAt: tx.Now}
 	_, err := tx.db.NewInsert().Model(&row).On("CONFLICT (id) DO UPDATE").
 		Set("user_id = EXCLUDED.user_id").Set("name = EXCLUDED.name").Set("role = EXCLUDED.role").Set("roles = EXCLUDED.roles").
@@ -77,6 +80,9 @@ func (tx *Tx) writeAgent(ctx context.Context, u bot.User) error {
 // dismissAgent takes a person off the list of agents who is none any more. The
 // row stays, for the day they are one again.
 func (tx *Tx) dismissAgent(ctx context.Context, u bot.User) error {
+	if err := tx.offDuty(ctx); err != nil {
+		return err
+	}
 	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("role = ?", u.Level.String()).Set("status = ?", Offline).
 		Set("note = ''").Set("back = ''").Set("until = NULL").Set("updated_at = ?", tx.Now).Where("id = ?", u.Key()).Exec(ctx)
 	tx.after(func() { tx.s.agents.Delete(u.Key()) })
@@ -86,31 +92,116 @@ func (tx *Tx) dismissAgent(ctx context.Context, u bot.User) error {
 // SetStatus sets an agent's status, for d or, when d is 0, until it is set
 // again. A status that ends by itself returns to the one before it.
 func (tx *Tx) SetStatus(ctx context.Context, userID, status, note string, d time.Duration) (Agent, error) {
-	var until *time.Time
-	if d > 0 {
-		end := tx.Now.Add(d)
-		until = &end
+	a, err := tx.onDuty(ctx, bot.Canonical(userID))
+	if err != nil {
+		return Agent{}, fmt.Errorf("set status: %w", err)
 	}
-	var a Agent
-	// A timed status that follows a timed one returns to where the first would have;
-	// one that follows itself has nowhere to return to but work.
-	const before = "CASE WHEN until IS NULL THEN status ELSE back END" // also when an ended one was not tidied away yet
-	err := tx.db.NewUpdate().Model(&a).
-		Set("back = CASE WHEN NOT ? THEN '' WHEN until > ? THEN back WHEN "+before+" = ? THEN ? ELSE "+before+" END", d > 0, tx.Now, status, Online).
-		Set("status = ?", status).Set("note = ?", note).Set("until = ?", until).Set("updated_at = ?", tx.Now).
-		Where("id = ?", bot.Canonical(userID)).Returning("*").Scan(ctx)
-	return a, agentErr(err, "set status")
+	tx.wrote.Store(true) // a Reset could not undo this
+	*a = a.with(status, note, d, tx.Now)
+	tx.changed = append(tx.changed, a)
+	return *a, nil
+}
+
+// with is the agent with another status. A timed status that follows a timed one
+// returns to where the first would have; one that follows itself has nowhere to
+// return to but work.
+func (a Agent) with(status, note string, d time.Duration, now time.Time) Agent {
+	a = a.at(now)
+	back, was := "", a.Status
+	if d > 0 {
+		switch {
+		case a.Until != nil:
+			back = a.Back
+		case was == status:
+			back = Online
+		default:
+			back = was
+		}
+	}
+	a.Status, a.Note, a.Back, a.Until, a.UpdatedAt = status, note, back, nil, now
+	if d > 0 {
+		end := now.Add(d)
+		a.Until = &end
+	}
+	return a
+}
+
+// onDuty has an agent to be changed by this transaction and by nobody else until
+// it ends. A transaction of Work gets all of its people in one go: nearly every
+// command that changes an agent changes its sender, and they are written
+// together as well.
+func (tx *Tx) onDuty(ctx context.Context, id string) (*Agent, error) {
+	if a, ok := tx.agents[id]; ok {
+		return found(a)
+	}
+	ids := []string{id}
+	if tx.agents == nil && slices.Contains(tx.people, id) {
+		ids = tx.people
+	}
+	var list []Agent
+	q := tx.db.NewSelect().Model(&list).Where("id IN (?)", bun.List(ids)).Order("id") // in one order, so that nobody waits in a circle
+	if tx.s.pg {
+		q = q.For("UPDATE")
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, err
+	}
+	if tx.agents == nil {
+		tx.agents = make(map[string]*Agent, len(ids))
+	}
+	for _, id := range ids {
+		tx.agents[id] = nil
+	}
+	for i := range list {
+		tx.agents[list[i].Key] = &list[i]
+	}
+	return found(tx.agents[id])
+}
+
+func found(a *Agent) (*Agent, error) {
+	if a == nil {
+		return nil, ErrNotFound
+	}
+	return a, nil
+}
+
+// offDuty writes what was changed of agents and forgets what was read, before a
+// statement of another kind reads or writes their table.
+func (tx *Tx) offDuty(ctx context.Context) error {
+	text, err := tx.writeAgents(nil)
+	if err == nil && len(text) > 0 {
+		_, err = tx.db.ExecContext(ctx, string(text))
+	}
+	tx.agents, tx.changed = nil, nil
+	return wrap(err, "write agents")
+}
+
+func (tx *Tx) writeAgents(text []byte) ([]byte, error) {
+	if len(tx.changed) == 0 {
+		return text, nil
+	}
+	slices.SortFunc(tx.changed, func(a, b *Agent) int { return strings.Compare(a.Key, b.Key) })
+	rows := slices.Compact(tx.changed)
+	text, err := tx.db.NewUpdate().Model(&rows).Column("status", "note", "back", "until", "updated_at").Bulk().AppendQuery(tx.s.db.QueryGen(), text)
+	return append(text, ';'), err
 }
 
 // Agent returns an agent as they are at tx.Now.
 func (tx *Tx) Agent(ctx context.Context, userID string) (Agent, error) {
+	id := bot.Canonical(userID)
+	if known := tx.agents[id]; known != nil {
+		return known.at(tx.Now), nil
+	}
 	var a Agent
-	err := tx.db.NewSelect().Model(&a).Where("id = ?", bot.Canonical(userID)).Scan(ctx)
+	err := tx.db.NewSelect().Model(&a).Where("id = ?", id).Scan(ctx)
 	return a.at(tx.Now), agentErr(err, "agent")
 }
 
 // Agents lists the agents of a status, or all of them, by name.
 func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
+	if err := tx.offDuty(ctx); err != nil {
+		return nil, err
+	}
 	var list []Agent
 	if err := tx.db.NewSelect().Model(&list).Where("role <> ?", bot.Anyone.String()).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
@@ -148,6 +239,9 @@ func (a Agent) at(now time.Time) Agent {
 
 // Returned ends the statuses whose time is up and names their agents.
 func (tx *Tx) Returned(ctx context.Context) ([]Agent, error) {
+	if err := tx.offDuty(ctx); err != nil {
+		return nil, err
+	}
 	var list []Agent
 	err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("status = back").Set("note = ''").Set("back = ''").Set("until = NULL").Set("updated_at = ?", tx.Now).
 		Where("until <= ?", tx.Now).Returning("*").Scan(ctx, &list)

@@ -11,7 +11,7 @@ import (
 // the store is at rest.
 type batcher[T any] struct {
 	items chan T
-	flush func(context.Context, []T)
+	flush func(context.Context, []T) // gathers the rest of the batch when it can write it
 	done  sync.WaitGroup
 }
 
@@ -22,7 +22,7 @@ func newBatcher[T any](ctx context.Context, limit int, flush func(context.Contex
 		for {
 			select {
 			case first := <-b.items:
-				b.flush(ctx, b.gather(append(batch, first), limit))
+				b.flush(ctx, append(batch, first))
 				clear(batch[:limit])
 			case <-ctx.Done():
 				return
@@ -32,15 +32,15 @@ func newBatcher[T any](ctx context.Context, limit int, flush func(context.Contex
 	return b
 }
 
-// gather takes what waits. It lets everybody else run first for as long as that
-// brings more: whoever was answered by the last flush is about to ask again, and
-// would otherwise just miss this one.
-func (b *batcher[T]) gather(batch []T, limit int) []T {
+// gather takes what waits; nobody else may receive. It lets everybody else run
+// first for as long as that brings more: whoever was answered by the last flush
+// is about to ask again, and would otherwise just miss this one.
+func gather[T any](items <-chan T, batch []T, limit int) []T {
 	for before := 0; before < len(batch); {
 		before = len(batch)
 		runtime.Gosched()
-		for range min(len(b.items), limit-len(batch)) { // nobody else receives
-			batch = append(batch, <-b.items)
+		for range min(len(items), limit-len(batch)) {
+			batch = append(batch, <-items)
 		}
 	}
 	return batch

@@ -37,7 +37,7 @@ func (s *Store) connect(address string) error {
 // openSQLite opens a file, or ":memory:". WAL with synchronous=FULL keeps every
 // committed transaction through a power failure; WAL alone does not.
 func (s *Store) openSQLite(path string) error {
-	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
+	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=cache_size(-8000)&_txlock=immediate"
 	memory := path == ":memory:"
 	if !memory && !s.Beside { // SQLite itself keeps the writes of two processes apart
 		unlock, err := lockFile(path + ".lock")

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -65,44 +64,50 @@ type parcel struct {
 
 // Run delivers until ctx ends, then finishes the sends under way.
 func (o *Outbox) Run(ctx context.Context) {
-	settled, hands := make(chan *parcel, claimAtOnce), make(chan struct{}, sendAtOnce)
+	ended, hands := make(chan *parcel, claimAtOnce), make(chan struct{}, sendAtOnce)
 	last := context.WithoutCancel(ctx) // what was begun is finished
 	tick := time.NewTicker(cmp.Or(o.Poll, time.Second))
 	defer tick.Stop()
 	flying := map[int64]bool{}
-	for ctx.Err() == nil || len(flying) > 0 {
-		more, stop := o.Store.pushed, ctx.Done()
-		if ctx.Err() == nil {
-			room := claimAtOnce - len(flying)
-			if room < claimAtOnce/2 {
-				room = 0
-			}
-			parcels, err := o.Store.claim(ctx, room)
-			if err != nil && ctx.Err() == nil {
-				o.Store.Log.Warn("outbox: cannot look for pushes", "err", err)
-			}
-			for _, p := range parcels {
-				flying[p.ID] = true
-				go func() {
-					hands <- struct{}{}
-					if ctx.Err() == nil {
-						o.send(last, p)
-					} else if p.err == nil {
-						p.err = errUnsent
-					}
-					<-hands
-					settled <- p
-				}()
-			}
-			if len(parcels) == room { // all hands are full
-				more = nil
-			}
-		} else {
+	var done []*parcel // and not recorded yet
+	for {
+		more, stop, room := o.Store.pushed, ctx.Done(), claimAtOnce-len(flying)+len(done)
+		if ctx.Err() != nil {
 			more, stop = nil, nil
 		}
+		if ctx.Err() != nil || room < claimAtOnce/2 {
+			room = 0
+		}
+		parcels, err := o.round(last, done, room)
+		if err != nil {
+			o.Store.Log.Warn("outbox: cannot look for pushes, or record what came of some", "ended", len(done), "err", err)
+		}
+		for _, p := range done {
+			delete(flying, p.ID)
+		}
+		done = nil
+		for _, p := range parcels {
+			flying[p.ID] = true
+			go func() {
+				hands <- struct{}{}
+				if ctx.Err() == nil {
+					o.send(last, p)
+				} else if p.err == nil {
+					p.err = errUnsent
+				}
+				<-hands
+				ended <- p
+			}()
+		}
+		if len(parcels) == room { // all hands are full
+			more = nil
+		}
+		if ctx.Err() != nil && len(flying) == 0 {
+			return
+		}
 		select {
-		case p := <-settled:
-			o.settle(last, p, settled, flying)
+		case p := <-ended:
+			done = gather(ended, append(done, p), claimAtOnce)
 		case <-more:
 		case <-tick.C:
 			o.renew(last, flying)
@@ -174,59 +179,83 @@ func (o *Outbox) prepare(ctx context.Context, p *parcel) error {
 	return nil
 }
 
-// claim leases up to n pushes that are due: for each person only the oldest one
-// that waits, so that messages arrive in order, and none above the pace.
-func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
-	if n == 0 {
+// round records what came of the sends that ended and leases up to room others,
+// in one transaction. A record that fails is harmless: the lease runs out and the
+// identical message is sent again, which WeCom recognises.
+func (o *Outbox) round(ctx context.Context, ended []*parcel, room int) (parcels []*parcel, err error) {
+	if len(ended) == 0 && room == 0 {
 		return nil, nil
 	}
-	var parcels []*parcel
-	err := s.tx(ctx, &Tx{}, func(tx *Tx) error {
-		var rows []outboxRow
-		q := tx.db.NewSelect().Model(&rows).Where("state = ?", Pending).Where("due_at <= ?", tx.Now).
-			Where("leased_to IS NULL OR leased_to < ?", tx.Now).
-			Where("id IN (SELECT min(id) FROM outbox WHERE state = ? GROUP BY person)", Pending).
-			Order("id").Limit(n)
-		if s.pg {
-			q = q.For("UPDATE SKIP LOCKED")
-		}
-		if err := q.Scan(ctx); err != nil || len(rows) == 0 {
+	if len(ended) > 0 {
+		bot.Failpoint("before-outbox-done")
+	}
+	told := o.told
+	err = o.Store.Tx(ctx, func(tx *Tx) error {
+		if err := o.record(ctx, tx, ended); err != nil || room == 0 {
 			return err
 		}
-		var ids []int64
-		for _, row := range rows {
-			wait, err := tx.paced(ctx, row)
-			if err != nil {
-				return err
-			}
-			if wait.After(tx.Now) {
-				if _, err := tx.db.NewUpdate().Model(&row).Set("due_at = ?", wait).WherePK().Exec(ctx); err != nil {
-					return err
-				}
-				continue
-			}
-			p := &parcel{outboxRow: row}
-			if err := tx.unwrap(ctx, p); err != nil {
-				return err
-			}
-			if row.Recalls != "" {
-				if err := tx.db.NewSelect().Table("outbox").Column("msg_id").Where("ref = ?", row.Recalls).Scan(ctx, &p.out.Recall); err != nil && !errors.Is(err, sql.ErrNoRows) {
-					return err
-				}
-				p.moot = p.out.Recall == ""
-			}
-			parcels, ids = append(parcels, p), append(ids, row.ID)
-		}
-		if len(rows) == n && len(ids) < n { // some were put off: there may be others in their place
-			tx.after(s.wakeOutbox)
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("leased_to = ?", tx.Now.Add(sendLease)).Set("tries = tries + 1").
-			Set("tried_at = ?", tx.Now).Set("first_tried = coalesce(first_tried, ?)", tx.Now).Where("id IN (?)", bun.List(ids)).Exec(ctx)
+		var err error
+		parcels, err = tx.claim(ctx, room)
 		return err
 	})
+	for _, p := range ended {
+		o.count(p)
+	}
+	if err != nil {
+		o.told = told
+		return nil, err
+	}
+	return parcels, nil
+}
+
+// claim leases up to n pushes that are due: for each person only the oldest one
+// that waits, so that messages arrive in order, and none above the pace.
+func (tx *Tx) claim(ctx context.Context, n int) ([]*parcel, error) {
+	var rows []outboxRow
+	q := tx.db.NewSelect().Model(&rows).ExcludeColumn("state", "last_error", "due_at", "leased_to", "tried_at", "msg_id").
+		Where("state = ?", Pending).Where("due_at <= ?", tx.Now).
+		Where("leased_to IS NULL OR leased_to < ?", tx.Now).
+		Where("id IN (SELECT min(id) FROM outbox WHERE state = ? GROUP BY person)", Pending).
+		Order("id").Limit(n)
+	if tx.s.pg {
+		q = q.For("UPDATE SKIP LOCKED")
+	}
+	if err := q.Scan(ctx); err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	waits, err := tx.paced(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	var parcels []*parcel
+	var ids []int64
+	for _, row := range rows {
+		if wait := waits[row.Person]; row.Counts && wait.After(tx.Now) {
+			if _, err := tx.db.NewUpdate().Model(&row).Set("due_at = ?", wait).WherePK().Exec(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		p := &parcel{outboxRow: row}
+		if err := tx.unwrap(ctx, p); err != nil {
+			return nil, err
+		}
+		if row.Recalls != "" {
+			if err := tx.db.NewSelect().Table("outbox").Column("msg_id").Where("ref = ?", row.Recalls).Scan(ctx, &p.out.Recall); err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return nil, err
+			}
+			p.moot = p.out.Recall == ""
+		}
+		parcels, ids = append(parcels, p), append(ids, row.ID)
+	}
+	if len(rows) == n && len(ids) < n { // some were put off: there may be others in their place
+		tx.after(tx.s.wakeOutbox)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	_, err = tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("leased_to = ?", tx.Now.Add(sendLease)).Set("tries = tries + 1").
+		Set("tried_at = ?", tx.Now).Set("first_tried = coalesce(first_tried, ?)", tx.Now).Where("id IN (?)", bun.List(ids)).Exec(ctx)
 	return parcels, err
 }
 
@@ -252,49 +281,30 @@ func (tx *Tx) unwrap(ctx context.Context, p *parcel) error {
 	return nil
 }
 
-// settle records what came of first and of every other send that has ended
-// meanwhile. A record that fails is harmless: the lease runs out and the
-// identical message is sent again, which WeCom recognises.
-func (o *Outbox) settle(ctx context.Context, first *parcel, more <-chan *parcel, flying map[int64]bool) {
-	batch := []*parcel{first}
-	runtime.Gosched() // others are about to end
-	for range len(more) {
-		batch = append(batch, <-more)
-	}
-	bot.Failpoint("before-outbox-done")
-	told := o.told
-	err := o.Store.Tx(ctx, func(tx *Tx) error {
-		var sent, unsent []int64
-		for _, p := range batch {
-			if p.err == nil {
-				sent = append(sent, p.ID)
-				if err := tx.named(ctx, p); err != nil {
-					return err
-				}
-			} else if p.err == errUnsent {
-				unsent = append(unsent, p.ID)
-			} else if err := o.failed(ctx, tx, p); err != nil {
+// record writes what came of sends.
+func (o *Outbox) record(ctx context.Context, tx *Tx, ended []*parcel) error {
+	var sent, unsent []int64
+	for _, p := range ended {
+		if p.err == nil {
+			sent = append(sent, p.ID)
+			if err := tx.named(ctx, p); err != nil {
 				return err
 			}
-		}
-		if err := tx.putBack(ctx, unsent); err != nil {
+		} else if p.err == errUnsent {
+			unsent = append(unsent, p.ID)
+		} else if err := o.failed(ctx, tx, p); err != nil {
 			return err
 		}
-		if len(sent) == 0 {
-			return nil
-		}
-		_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Sent).Set("body = ''").Set("leased_to = NULL").Set("last_error = ''").
-			Where("id IN (?)", bun.List(sent)).Exec(ctx)
+	}
+	if err := tx.putBack(ctx, unsent); err != nil {
 		return err
-	})
-	if err != nil {
-		o.told = told
-		o.Store.Log.Warn("outbox: cannot record deliveries", "n", len(batch), "err", err)
 	}
-	for _, p := range batch {
-		delete(flying, p.ID)
-		o.count(p)
+	if len(sent) == 0 {
+		return nil
 	}
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Sent).Set("body = ''").Set("leased_to = NULL").Set("last_error = ''").
+		Where("id IN (?)", bun.List(sent)).Exec(ctx)
+	return err
 }
 
 // named keeps WeCom's name for a message that may have to be taken back.

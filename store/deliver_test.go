@@ -105,9 +105,9 @@ func TestLateFailureDoesNotUndoASend(t *testing.T) {
 			t.Fatal(taken, err)
 		}
 		for _, err := range []error{errors.New("the network"), bot.Fail(bot.Unavailable, "error.unavailable", nil, nil)} {
-			box.settle(t.Context(), taken[0], nil, map[int64]bool{})
+			box.settle(t.Context(), taken[0])
 			late[0].err = err
-			box.settle(t.Context(), late[0], nil, map[int64]bool{})
+			box.settle(t.Context(), late[0])
 			if list, err := s.Deliveries(t.Context(), Sent, 2); err != nil || len(list) != 1 {
 				t.Errorf("%+v, %v", list, err)
 			}

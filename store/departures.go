@@ -109,6 +109,9 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 		return err
 	}
 	delete(tx.granted, id)
+	if err := tx.offDuty(ctx); err != nil {
+		return err
+	}
 	res, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("status = ?", Offline).Set("note = ''").Set("back = ''").Set("until = NULL").
 		Set("updated_at = ?", tx.Now).Where("id = ?", id).Where("role <> ?", bot.Anyone.String()).Exec(ctx)
 	if err := changedOne(res, err, "set offline"); err != nil && !errors.Is(err, ErrNotFound) {
@@ -140,6 +143,9 @@ func (tx *Tx) returns(ctx context.Context, row personRow) error {
 	if err := changedOne(res, err, "begin anew"); errors.Is(err, ErrNotFound) {
 		return nil
 	} else if err != nil {
+		return err
+	}
+	if err := tx.offDuty(ctx); err != nil {
 		return err
 	}
 	_, err = tx.db.NewUpdate().Model((*Agent)(nil)).Set("created_at = ?", tx.Now).Set("max_load = ?", tx.s.MaxLoad).

@@ -85,7 +85,12 @@ func (s *Store) Receive(ctx context.Context, m bot.Message) (first bool, ans Ans
 func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	err := s.receive(ctx, batch)
+	conn, err := s.db.Conn(ctx)
+	if err == nil {
+		defer conn.Close()
+		batch = gather(s.inbox.items, batch, receiveBatch)
+		err = s.receive(ctx, conn, batch)
+	}
 	s.suspect(err)
 	if err == nil || len(batch) == 1 || Transient(err) {
 		for _, r := range batch {
@@ -94,11 +99,11 @@ func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 		return
 	}
 	for i := range batch {
-		batch[i].done <- s.receive(ctx, batch[i:i+1])
+		batch[i].done <- s.receive(ctx, conn, batch[i:i+1])
 	}
 }
 
-func (s *Store) receive(ctx context.Context, batch []*received) error {
+func (s *Store) receive(ctx context.Context, db bun.IDB, batch []*received) error {
 	rows := make([]inboxRow, 0, len(batch))
 	byKey := make(map[string]*received, len(batch))
 	for _, r := range batch {
@@ -111,7 +116,7 @@ func (s *Store) receive(ctx context.Context, batch []*received) error {
 	// they would wait for each other. Keys grow with time, as MsgIds do.
 	slices.SortFunc(rows, func(a, b inboxRow) int { return strings.Compare(a.Key, b.Key) })
 	var fresh []string
-	if err := s.db.NewInsert().Model(&rows).ExcludeColumn("seq", "done_at").On("CONFLICT (key) DO NOTHING").Returning("key").Scan(ctx, &fresh); err != nil {
+	if err := db.NewInsert().Model(&rows).ExcludeColumn("seq", "done_at").On("CONFLICT (key) DO NOTHING").Returning("key").Scan(ctx, &fresh); err != nil {
 		return err
 	}
 	for _, key := range fresh {
@@ -126,7 +131,7 @@ func (s *Store) receive(ctx context.Context, batch []*received) error {
 			known = append(known, r.row.Key)
 		}
 	}
-	answers, err := s.answers(ctx, known)
+	answers, err := s.answers(ctx, db, known)
 	if err != nil {
 		return err
 	}
@@ -141,13 +146,13 @@ func (s *Store) receive(ctx context.Context, batch []*received) error {
 // Answer looks up what the message was answered with. It is not Done while the
 // message is still waiting or running, on whichever instance.
 func (s *Store) Answer(ctx context.Context, key string) (Answer, error) {
-	all, err := s.answers(ctx, []string{key})
+	all, err := s.answers(ctx, s.db, []string{key})
 	return all[key], err
 }
 
-func (s *Store) answers(ctx context.Context, keys []string) (map[string]Answer, error) {
+func (s *Store) answers(ctx context.Context, db bun.IDB, keys []string) (map[string]Answer, error) {
 	var rows []inboxRow
-	err := s.db.NewSelect().Model(&rows).Column("key", "reply", "pushed").Where("key IN (?)", bun.List(keys)).Where("done_at IS NOT NULL").Scan(ctx)
+	err := db.NewSelect().Model(&rows).Column("key", "reply", "pushed").Where("key IN (?)", bun.List(keys)).Where("done_at IS NOT NULL").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look up answers: %w", err)
 	}
@@ -179,10 +184,12 @@ type Item struct {
 
 // Work runs fn in a transaction over everything these people said that is not
 // done yet, oldest first. While it runs, no other instance works for them: this
-// is what keeps one person's commands in order.
-func (s *Store) Work(ctx context.Context, people []string, limit int, fn func(*Tx, []Item) error) error {
-	tx := &Tx{}
-	return s.tx(ctx, tx, func(tx *Tx) error {
+// is what keeps one person's commands in order. It asks who they are when it is
+// its turn to write.
+func (s *Store) Work(ctx context.Context, who func() []string, limit int, fn func(*Tx, []Item) error) error {
+	return s.Tx(ctx, func(tx *Tx) error {
+		people := who()
+		tx.people = people
 		items, err := tx.undone(ctx, people, limit)
 		if err != nil || len(items) == 0 {
 			return err

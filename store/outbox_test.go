@@ -84,8 +84,20 @@ func (f fixture) outbox(answer func(bot.Outgoing, int) error) (*Outbox, *post) {
 	return &Outbox{Store: f.Store, Sender: p}, p
 }
 
-// round claims, sends and records what is due now, until nothing is.
-func (f fixture) round(o *Outbox) {
+// claim leases pushes as an outbox does.
+func (s *Store) claim(ctx context.Context, n int) ([]*parcel, error) {
+	return (&Outbox{Store: s}).round(ctx, nil, n)
+}
+
+// settle records what came of a push that was claimed.
+func (o *Outbox) settle(ctx context.Context, p *parcel) {
+	if _, err := o.round(ctx, []*parcel{p}, 0); err != nil {
+		o.Store.Log.Error("not recorded", "err", err)
+	}
+}
+
+// goRound claims, sends and records what is due now, until nothing is.
+func (f fixture) goRound(o *Outbox) {
 	f.t.Helper()
 	for {
 		parcels, err := f.claim(f.t.Context(), claimAtOnce)
@@ -94,7 +106,7 @@ func (f fixture) round(o *Outbox) {
 		}
 		for _, p := range parcels {
 			o.send(f.t.Context(), p)
-			o.settle(f.t.Context(), p, nil, map[int64]bool{})
+			o.settle(f.t.Context(), p)
 		}
 		if len(parcels) == 0 {
 			return
@@ -106,7 +118,7 @@ func (f fixture) round(o *Outbox) {
 func (f fixture) rounds(o *Outbox, d time.Duration) {
 	f.t.Helper()
 	for end := f.now().Add(d); ; {
-		f.round(o)
+		f.goRound(o)
 		var due []time.Time
 		if err := f.reads.NewSelect().Model((*outboxRow)(nil)).Column("due_at").Where("id IN (SELECT min(id) FROM outbox WHERE state = ? GROUP BY person)", Pending).
 			Order("due_at").Limit(1).Scan(f.t.Context(), &due); err != nil {
@@ -176,7 +188,7 @@ func TestOnesTroubleIsNotEverybodys(t *testing.T) {
 		})
 		f.push("lilei", numbered(claimAtOnce+1)...)
 		f.push("hanmeimei", "hello")
-		f.round(o)
+		f.goRound(o)
 		if d := cmp.Diff([]string{"hanmeimei: hello"}, wecom.texts()); d != "" {
 			t.Error(d)
 		}
@@ -191,12 +203,12 @@ func TestDeadSendersPushIsSentAgain(t *testing.T) {
 			t.Fatal(parcels, err)
 		}
 		f.pass(sendLease)
-		f.round(o)
+		f.goRound(o)
 		if len(wecom.calls) > 0 {
 			t.Errorf("sent %v while leased", wecom.texts())
 		}
 		f.pass(time.Second)
-		f.round(o)
+		f.goRound(o)
 		if d := cmp.Diff([]string{"lilei: hello", "lilei: again"}, wecom.texts()); d != "" {
 			t.Error(d)
 		}
@@ -218,7 +230,7 @@ func TestLateFailureDoesNotEndALease(t *testing.T) {
 			t.Fatal(taken, err)
 		}
 		for _, late[0].err = range []error{busyWeCom, final} {
-			o.settle(t.Context(), late[0], nil, map[int64]bool{})
+			o.settle(t.Context(), late[0])
 			f.depth(1, 0)
 			if parcels, err := f.claim(t.Context(), 1); err != nil || len(parcels) != 0 {
 				t.Errorf("%v: claimed again: %v, %v", late[0].err, parcels, err)
@@ -288,7 +300,7 @@ func TestDeliveries(t *testing.T) {
 		for _, text := range []string{"sent 1", "dead", "sent 2", "wait"} {
 			f.push("LiLei", text)
 		}
-		f.round(o)
+		f.goRound(o)
 		f.depth(1, 1)
 		for state, want := range map[string][]int64{Sent: {3, 1}, Dead: {2}, Pending: {4}} {
 			list, err := f.Deliveries(t.Context(), state, 10)

@@ -128,6 +128,9 @@ func (tx *Tx) demote(ctx context.Context, id string, p bot.Person) error {
 	if u := tx.s.user(p, "", nil); u.Level >= bot.Agent {
 		return nil
 	}
+	if err := tx.offDuty(ctx); err != nil {
+		return err
+	}
 	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("role = ?", bot.Anyone.String()).Set("status = ?", Offline).
 		Set("note = ''").Set("back = ''").Set("until = NULL").Where("id = ?", id).Where("role <> ?", bot.Anyone.String()).
 		Where("NOT EXISTS (SELECT 1 FROM role_grants WHERE person = ?)", id).Exec(ctx)

@@ -85,10 +85,9 @@ func (f fixture) deliver(c *courier) {
 			return
 		}
 		box := &Outbox{Store: f.Store, Sender: c}
-		settled, flying := make(chan *parcel), map[int64]bool{}
 		for _, p := range parcels {
 			box.send(f.t.Context(), p)
-			box.settle(f.t.Context(), p, settled, flying)
+			box.settle(f.t.Context(), p)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"deskbell/bot"
+
+	"github.com/uptrace/bun"
 )
 
 // tellEvery keeps the administrators from hearing of each push that is given up
@@ -27,29 +29,42 @@ var errNobody = errors.New("WeCom took the message, but not for this person")
 // try takes, and for the second that each variant takes off WeCom's check.
 func lastTry(p *parcel) time.Time { return p.FirstTry.Add(duplicateCheck - 5*time.Minute) }
 
-// paced tells from when on one more message to the recipient stays under the
-// limits over any minute and any hour. Every try counts, since one that timed
-// out may have arrived; earlier tries of a row as if they were as late as its
-// latest, which is on the safe side.
-func (tx *Tx) paced(ctx context.Context, row outboxRow) (time.Time, error) {
+// paced tells from when on one more message to each recipient of these stays
+// under the limits over any minute and any hour. Every try counts, since one that
+// timed out may have arrived; earlier tries of a row as if they were as late as
+// its latest, which is on the safe side.
+func (tx *Tx) paced(ctx context.Context, rows []outboxRow) (map[string]time.Time, error) {
 	pace := tx.s.Pace
-	if pace.N == 0 || !row.Counts {
-		return tx.Now, nil
+	var people []string
+	for _, row := range rows {
+		if pace.N > 0 && row.Counts {
+			people = append(people, row.Person)
+		}
+	}
+	if len(people) == 0 {
+		return nil, nil
+	}
+	since := tx.Now.Add(-max(time.Hour, pace.Per))
+	var many []string // nearly always nobody
+	err := tx.db.NewSelect().Table("outbox").Column("person").Where("person IN (?)", bun.List(people)).Where("tried_at > ?", since).Where("counts").
+		Group("person").Having("sum(tries) >= ?", min(pace.N, hourly)).Scan(ctx, &many)
+	if err != nil || len(many) == 0 {
+		return nil, wrap(err, "pace")
 	}
 	var latest []outboxRow
-	err := tx.db.NewSelect().Model(&latest).Column("tried_at", "tries").Where("person = ?", row.Person).
-		Where("tried_at > ?", tx.Now.Add(-max(time.Hour, pace.Per))).
-		Where("counts").Order("tried_at DESC").Limit(max(hourly, pace.N)).Scan(ctx)
+	err = tx.db.NewSelect().Model(&latest).Column("person", "tried_at", "tries").Where("person IN (?)", bun.List(many)).Where("tried_at > ?", since).Where("counts").
+		Order("tried_at DESC").Scan(ctx)
 	if err != nil {
-		return tx.Now, fmt.Errorf("pace: %w", err)
+		return nil, fmt.Errorf("pace: %w", err)
 	}
-	free, tries := tx.Now, 0
+	free, tries := make(map[string]time.Time, len(people)), make(map[string]int, len(people))
 	for _, r := range latest {
-		before := tries
-		tries += r.Tries
+		before := tries[r.Person]
+		after := before + r.Tries
+		tries[r.Person] = after
 		for _, limit := range []Rate{pace, {hourly, time.Hour}} {
-			if before < limit.N && tries >= limit.N && r.TriedAt.Add(limit.Per).After(free) {
-				free = r.TriedAt.Add(limit.Per)
+			if before < limit.N && after >= limit.N && r.TriedAt.Add(limit.Per).After(free[r.Person]) {
+				free[r.Person] = r.TriedAt.Add(limit.Per)
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func TestPacedPeopleDoNotHoldUpOthers(t *testing.T) {
 			}
 			for _, p := range parcels {
 				o.send(t.Context(), p)
-				o.settle(t.Context(), p, nil, map[int64]bool{})
+				o.settle(t.Context(), p)
 			}
 			if len(parcels) == claimAtOnce { // Run looks again by itself
 				f.wakeOutbox()
@@ -84,7 +84,7 @@ func TestHourlyPace(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.push("lilei", numbered(30)...)
-		f.round(o)
+		f.goRound(o)
 		if len(wecom.shown) != 10 {
 			t.Errorf("%d sent at once, want 10", len(wecom.shown))
 		}
@@ -121,7 +121,7 @@ func TestUpdatesOfCardsAreNotPaced(t *testing.T) {
 		f.tx(func(tx *Tx) error {
 			return tx.Push(t.Context(), bot.Outgoing{To: "lilei", Card: []byte(`{}`), ResponseCode: "code"})
 		})
-		f.round(o)
+		f.goRound(o)
 		if len(wecom.calls) != 2 {
 			t.Errorf("%d calls", len(wecom.calls))
 		}
@@ -189,7 +189,7 @@ func (reachesNobody) Send(_ context.Context, o bot.Outgoing) (bot.Receipt, error
 func TestMessageForNobodyIsNotSent(t *testing.T) {
 	f := open(t, "sqlite::memory:", nil)
 	f.push("LiLei", "hello")
-	f.round(&Outbox{Store: f.Store, Sender: reachesNobody{}})
+	f.goRound(&Outbox{Store: f.Store, Sender: reachesNobody{}})
 	f.depth(0, 1)
 }
 
@@ -203,7 +203,7 @@ func TestOldTryIsNotRepeated(t *testing.T) {
 			t.Fatal(parcels, err)
 		}
 		f.pass(duplicateCheck)
-		f.round(o)
+		f.goRound(o)
 		if d := cmp.Diff([]string{"lilei: not tried yet"}, wecom.texts()); d != "" {
 			t.Error(d)
 		}
@@ -221,9 +221,9 @@ func TestUnsentIsPutBack(t *testing.T) {
 			t.Fatal(parcels, err)
 		}
 		parcels[0].err = errUnsent
-		o.settle(t.Context(), parcels[0], nil, map[int64]bool{})
+		o.settle(t.Context(), parcels[0])
 		f.pass(2 * duplicateCheck)
-		f.round(o)
+		f.goRound(o)
 		if list, err := f.Deliveries(t.Context(), Sent, 10); err != nil || len(list) != 1 || list[0].Tries != 1 || len(wecom.shown) != 1 {
 			t.Errorf("%+v, %v", list, err)
 		}
@@ -235,11 +235,11 @@ func TestEqualTextsAreDifferentMessages(t *testing.T) {
 		o, wecom := f.outbox(nil)
 		f.push("lilei", "hello", "hello")
 		f.push("hanmeimei", "hello")
-		f.round(o)
+		f.goRound(o)
 		for range 4 { // two hours apart: some are forgotten by WeCom, some are not
 			f.pass(2 * time.Hour)
 			f.push("lilei", "hello")
-			f.round(o)
+			f.goRound(o)
 		}
 		if len(wecom.shown) != 7 {
 			t.Errorf("%d of 7 shown", len(wecom.shown))
@@ -267,7 +267,7 @@ func TestEqualTextAfterALateOne(t *testing.T) {
 		down = false
 		f.rounds(o, 2*time.Hour)
 		f.push("lilei", "hello")
-		f.round(o)
+		f.goRound(o)
 		if len(wecom.shown) != 2 {
 			t.Errorf("%d of 2 shown", len(wecom.shown))
 		}
@@ -290,7 +290,7 @@ func TestAdministratorsHearOfDeadPushes(t *testing.T) {
 		})
 		told := func(want ...string) {
 			t.Helper()
-			f.round(o)
+			f.goRound(o)
 			if d := cmp.Diff(want, wecom.texts()); d != "" {
 				t.Error(d)
 			}
@@ -322,7 +322,7 @@ func TestOwnDeadPushIsNotAnAlert(t *testing.T) {
 		})
 		f.push("boss", "lost")
 		f.push("lilei", "lost")
-		f.round(o)
+		f.goRound(o)
 		if d := cmp.Diff([]string{"boss: zh outbox.dead"}, wecom.texts()); d != "" {
 			t.Error(d)
 		}

@@ -83,7 +83,7 @@ func TestMovedRowDoesNotOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		o, wecom := f.outbox(nil)
-		f.round(o)
+		f.goRound(o)
 		if got := wecom.texts(); len(got) != 1 || got[0] != "boss: two" {
 			t.Errorf("sent %v", got)
 		}

@@ -185,7 +185,10 @@ type Tx struct {
 	audits []auditRow
 	chain  *chain // that the audits are on, from flush to commit
 
-	granted map[string][]string // roles by person, when this is a transaction of Work
+	people  []string            // whose messages this is about, when it is a transaction of Work
+	granted map[string][]string // their roles
+	agents  map[string]*Agent   // as far as they were read to be changed; nil for people who are none
+	changed []*Agent            // of those
 	pushes  []outboxRow
 	done    []finished
 	then    []func() // after the commit
@@ -241,8 +244,8 @@ func (tx *Tx) after(fn func()) { tx.then = append(tx.then, fn) }
 // flush writes what the transaction gathered: a statement for each table, all of
 // them in one round trip.
 func (tx *Tx) flush(ctx context.Context) error {
-	var text []byte
-	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writePushes, tx.writeFinished} {
+	text := make([]byte, 0, 512*len(tx.audits)+2048*len(tx.pushes)+256*len(tx.done))
+	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writePushes, tx.writeAgents, tx.writeFinished} {
 		var err error
 		if text, err = write(text); err != nil {
 			return fmt.Errorf("write effects: %w", err)

@@ -99,7 +99,7 @@ func (f fixture) receive(m bot.Message) (bool, Answer) {
 }
 
 func (f fixture) work(person string, fn func(*Tx, []Item) error) error {
-	return f.Work(f.t.Context(), []string{person}, 100, fn)
+	return f.Work(f.t.Context(), func() []string { return []string{person} }, 100, fn)
 }
 
 func TestMessageIsDoneOnce(t *testing.T) {
@@ -205,7 +205,7 @@ func TestMessagesComeInOrder(t *testing.T) {
 		wg.Wait()
 		next := map[string]int{}
 		for range 4 * n / 50 * 2 {
-			err := f.Work(t.Context(), []string{"p0", "p1", "p2", "p3"}, 50, func(tx *Tx, items []Item) error {
+			err := f.Work(t.Context(), func() []string { return []string{"p0", "p1", "p2", "p3"} }, 50, func(tx *Tx, items []Item) error {
 				for _, it := range items {
 					if want := fmt.Sprintf("/say %d", next[it.Person]); it.Text != want {
 						t.Errorf("%s: %s, want %s", it.Person, it.Text, want)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"unicode/utf8"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // card is the part of WeCom's template_card that our cards use (document
@@ -59,17 +61,9 @@ type button struct {
 	URL   string `json:"url,omitempty"`
 }
 
-func decodeCard(raw []byte) (card, error) {
-	var c card
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return card{}, err
-	}
-	if dec.More() {
-		return card{}, errors.New("more than one JSON value")
-	}
-	return c, nil
+func decodeCard(raw []byte) (c card, err error) {
+	err = jsonv2.Unmarshal(raw, &c, jsonv2.RejectUnknownMembers(true))
+	return c, err
 }
 
 func (c card) encode() (json.RawMessage, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // funcs are the functions templates may call. Their words come from the same
@@ -63,6 +64,9 @@ func cut(n int, value any) string {
 
 // quote escapes a value for the inside of a JSON string.
 func quote(s string) (string, error) {
+	if !strings.ContainsFunc(s, needsQuoting) {
+		return s, nil
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -71,6 +75,10 @@ func quote(s string) (string, error) {
 	}
 	in := strings.TrimSuffix(b.String(), "\n")
 	return in[1 : len(in)-1], nil
+}
+
+func needsQuoting(r rune) bool {
+	return r < ' ' || r == '"' || r == '\\' || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
 }
 
 // say shows a choice in the reader's language; a word that is none, as it is.

@@ -1,6 +1,7 @@
 package wecom
 
-// field is a place in the table of fields anybody reads.
+// field is a place in the table of fields anybody reads, in the order in which
+// WeCom usually writes them.
 type field uint8
 
 const (
@@ -21,6 +22,17 @@ const (
 )
 
 type fields [fieldCount][]byte
+
+// tags are the two tags of each field.
+var tags = func() (t [fieldCount]struct{ open, close string }) {
+	for f, name := range [fieldCount]string{
+		"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content", "MsgId", "AgentID",
+		"Event", "EventKey", "TaskId", "ResponseCode", "Encrypt",
+	} {
+		t[f].open, t[f].close = "<"+name+">", "</"+name+">"
+	}
+	return t
+}()
 
 func fieldNamed(name []byte) field {
 	switch string(name) {

@@ -21,6 +21,36 @@ type parameters struct {
 // parse reads a raw query string. Other parameters may be there, but none of ours
 // may be missing or come twice, however it is spelt.
 func (q *parameters) parse(raw []byte, withEcho bool) bool {
+	return !withEcho && q.usual(raw) || q.any(raw, withEcho)
+}
+
+// usual reads a query string that is exactly as WeCom writes those of messages,
+// and leaves every other, good or bad, to any. Both would read the same.
+func (q *parameters) usual(raw []byte) bool {
+	const (
+		signature = "msg_signature="
+		timestamp = "&timestamp="
+		nonce     = "&nonce="
+		signed    = len(signature) + 2*sha1.Size
+		sent      = signed + len(timestamp) + 10
+		rest      = sent + len(nonce)
+	)
+	if len(raw) <= rest || len(raw) > rest+maxNonce || string(raw[:len(signature)]) != signature ||
+		string(raw[signed:signed+len(timestamp)]) != timestamp || string(raw[sent:rest]) != nonce {
+		return false
+	}
+	for _, c := range raw[rest:] {
+		if !isDigit(c) && !isLetter(c) {
+			return false
+		}
+	}
+	q.timestamp, q.nonce = raw[sent-10:sent], raw[rest:]
+	var ok bool
+	q.sent, ok = number(q.timestamp)
+	return ok && decodeSignature(&q.signature, raw[len(signature):signed])
+}
+
+func (q *parameters) any(raw []byte, withEcho bool) bool {
 	var seen [4]bool
 	var signed []byte
 	escaped := bytes.IndexByte(raw, '%') >= 0 || bytes.IndexByte(raw, '+') >= 0

@@ -33,6 +33,7 @@ type scanner struct {
 	joined []byte   // values that are not one piece of doc
 	names  [][]byte // fields outside the table, to refuse the second one
 	seen   uint16   // fields of the table
+	likely field    // not seen yet, and usually the next one
 	fields fields
 }
 
@@ -74,40 +75,50 @@ func (s *scanner) has(f field) bool { return s.seen&(1<<f) != 0 }
 // plain reads a child of the root that is as nearly all are: in the table, the
 // first of its name, and one run of plain ASCII. It reads nothing of any other,
 // which is child's. Both would read the same; this one never puts the position
-// down on the way.
+// down on the way, and looks first for the field that usually comes next.
 func (s *scanner) plain() bool {
-	doc := s.doc[s.at:]
-	n := bytes.IndexByte(doc, '>')
-	if n < 1 || doc[0] != '<' {
-		return false
-	}
-	name, rest := doc[1:n], doc[n+1:]
-	f := fieldNamed(name)
-	if f == otherField || s.has(f) {
-		return false
-	}
-	value, isSection := bytes.CutPrefix(rest, []byte(cdataOpen))
-	n = 0
-	if isSection {
-		n = plainRun(value)
-		rest, isSection = bytes.CutPrefix(value[n:], []byte(cdataClose))
-		if !isSection {
+	doc, f := s.doc[s.at:], s.likely
+	if f == otherField || !startsWith(doc, tags[f].open) {
+		n := bytes.IndexByte(doc, '>')
+		if n < 1 || doc[0] != '<' {
 			return false
 		}
+		if f = fieldNamed(doc[1:n]); f == otherField {
+			return false
+		}
+	}
+	if s.has(f) {
+		return false
+	}
+	rest := doc[len(tags[f].open):]
+	value, n := rest, 0
+	if startsWith(rest, cdataOpen) {
+		value = rest[len(cdataOpen):]
+		n = plainRun(value)
+		if !startsWith(value[n:], cdataClose) {
+			return false
+		}
+		rest = value[n+len(cdataClose):]
 	} else {
 		for n < len(value) && plainText[value[n]] {
 			n++
 		}
 		rest = value[n:]
 	}
-	end := len("</") + len(name)
-	if len(rest) <= end || rest[0] != '<' || rest[1] != '/' || rest[end] != '>' || string(rest[2:end]) != string(name) {
+	if !startsWith(rest, tags[f].close) {
 		return false
 	}
 	s.seen |= 1 << f
 	s.fields[f] = value[:n]
-	s.at = len(s.doc) - len(rest) + end + 1
+	s.at = len(s.doc) - len(rest) + len(tags[f].close)
+	for s.likely = f + 1; s.likely != otherField && s.has(s.likely); s.likely++ {
+	}
 	return true
+}
+
+// startsWith is bytes.HasPrefix without its call when the prefix is a constant.
+func startsWith(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
 // child reads one child of the root.

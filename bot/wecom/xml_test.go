@@ -47,6 +47,16 @@ func corpusInner(a *App) (cases []envCase) {
 		add("prefix only on "+name, with("<:"+name+">1</:"+name+">"))
 		add("in a namespace "+name, with("<"+name+` xmlns="urn:x">1</`+name+">"))
 	}
+	// Read by one way of reading and then by the other.
+	spellings := []string{"<NAME><![CDATA[VALUE]]></NAME>", "<NAME>VALUE</NAME>", "<NAME>VALUE<![CDATA[]]></NAME>", "<NAME><![CDATA[VALUE]]><![CDATA[]]></NAME>", "<NAME/>"}
+	for name, value := range map[string]string{"ToUserName": envCorp, "FromUserName": "lilei", "MsgType": "text", "Content": "x", "MsgId": "7300000000000000001", "AgentID": "1000002", "Event": "x"} {
+		for _, first := range spellings {
+			for _, second := range spellings {
+				both := strings.NewReplacer("NAME", name, "VALUE", value).Replace(first + "\n" + second)
+				add("twice in a row "+both, envInner(name, both))
+			}
+		}
+	}
 	add("twice a field nobody reads", with("<Extra>1</Extra><Extra>2</Extra>"))
 	add("twice, nested", with("<Extra><A/></Extra><Extra/>"))
 	add("text that ends its section", envInner("Content", "<Content><![CDATA[x]]></Content>"+boss+"<Content><![CDATA[]]></Content>"))
