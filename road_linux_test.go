@@ -140,7 +140,7 @@ func serveRoad(kind string) error {
 		text = strings.Repeat("忙碌，12:30 自动恢复。", 3)
 	}
 	inbound := &callbacks.Handler{App: app, Log: log, Refused: metrics.Refused, Counted: metrics.Callback,
-		Take: func(context.Context, bot.Message) (string, error) { return text, nil }}
+		Take: func(time.Time, bot.Message) (string, error) { return text, nil }}
 	server.Mount("/callbacks/wecom", inbound.Serve)
 	return server.Serve(ln)
 }

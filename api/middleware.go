@@ -129,11 +129,17 @@ func (r *req) lost(allow []string) error {
 	return &problem{status: fasthttp.StatusMethodNotAllowed, message: "allowed here: " + methods}
 }
 
+var mountHeaders = [][2][]byte{
+	{[]byte("X-Content-Type-Options"), []byte("nosniff")},
+	{[]byte(fasthttp.HeaderCacheControl), []byte("no-store")},
+}
+
 // mounted runs a handler that is not in the table. It gets no request id: the
 // answers WeCom's callbacks refuse with must all be the same.
 func (s *Server) mounted(ctx *fasthttp.RequestCtx, m mount) {
-	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
-	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	for _, h := range mountHeaders {
+		ctx.Response.Header.SetCanonical(h[0], h[1])
+	}
 	if err := framed(&ctx.Request.Header); err != nil {
 		ctx.SetConnectionClose()
 		bareStatus(ctx, fasthttp.StatusBadRequest)

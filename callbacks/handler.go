@@ -11,7 +11,6 @@
 package callbacks
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"runtime/debug"
@@ -43,9 +42,10 @@ const (
 // Handler answers WeCom. App and Take are required.
 type Handler struct {
 	App *wecom.App
-	// Take keeps m for good and gives the text to answer with, "" for none. An
-	// error means that m was not kept: WeCom is told to send it again.
-	Take func(ctx context.Context, m bot.Message) (text string, err error)
+	// Take keeps m for good and gives the text to answer with, "" for none, in any
+	// case by the given time. An error means that m was not kept: WeCom is told to
+	// send it again.
+	Take func(by time.Time, m bot.Message) (text string, err error)
 
 	Now     func() time.Time     // nil: time.Now
 	Log     *slog.Logger         // nil: nothing is logged
@@ -87,7 +87,8 @@ func (h *Handler) receive(ctx *fasthttp.RequestCtx) {
 		h.refuse(ctx, fasthttp.StatusRequestEntityTooLarge, "size")
 		return
 	}
-	opened, err := h.App.Open(ctx.URI().QueryString(), body, h.now())
+	now := h.now()
+	opened, err := h.App.Open(ctx.URI().QueryString(), body, now)
 	if err != nil {
 		h.refuseFor(ctx, err)
 		return
@@ -99,11 +100,7 @@ func (h *Handler) receive(ctx *fasthttp.RequestCtx) {
 		return
 	}
 
-	// Not ctx itself: fasthttp's context has no deadline, and is used again for
-	// somebody else's request.
-	deadline, cancel := context.WithTimeout(context.Background(), takeTime)
-	defer cancel()
-	text, err := h.Take(deadline, opened.Message)
+	text, err := h.Take(time.Now().Add(takeTime), opened.Message)
 	if err != nil {
 		h.fail(ctx, "message not taken", opened.From, err)
 		return

@@ -85,7 +85,7 @@ func TestApproveInTheChat(t *testing.T) {
 				}
 				pressed := d.message("mei", key)
 				pressed.Event, pressed.Card = bot.Pressed, bot.Press{TaskID: q.task, ResponseCode: "code"}
-				if text, err := d.Take(t.Context(), pressed); text != "" || err != nil {
+				if text, err := d.Take(soon(), pressed); text != "" || err != nil {
 					t.Fatalf("%q, %v", text, err)
 				}
 				sent := d.outgoing()

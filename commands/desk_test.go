@@ -142,11 +142,12 @@ func (d *desk) say(from, text string) string {
 	return d.deliver(d.message(from, text))
 }
 
+// soon is by when a callback wants its answer.
+func soon() time.Time { return time.Now().Add(20 * time.Second) }
+
 func (d *desk) deliver(m bot.Message) string {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	text, err := d.Take(ctx, m)
+	text, err := d.Take(soon(), m)
 	if err != nil {
 		d.t.Fatalf("%s: %s: %v", m.From, m.Text, err)
 	}

@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// commitWithin bounds how long a callback waits for its message to be
-	// committed, below the 5 s after which WeCom hangs up (document 90238).
-	commitWithin = 4 * time.Second
 	// strangerWait bounds how long a callback waits for the reply to somebody the
 	// directory has to be asked about first: it may be slow.
 	strangerWait = 700 * time.Millisecond
@@ -105,10 +102,11 @@ func (r *Runner) Close() {
 	r.running.Wait()
 }
 
-// Take commits a message and waits, for as long as a callback should, for what
-// to answer. "" means nothing: there is no answer, or it will be pushed. After
-// an error nothing may be acknowledged: WeCom's retries are then all there is.
-func (r *Runner) Take(ctx context.Context, m bot.Message) (string, error) {
+// Take commits a message and waits, for as long as a callback should and never
+// past the given time, for what to answer. "" means nothing: there is no answer,
+// or it will be pushed. After an error nothing may be acknowledged: WeCom's
+// retries are then all there is.
+func (r *Runner) Take(by time.Time, m bot.Message) (string, error) {
 	wait := r.Wait
 	if _, known := r.Directory.Peek(m.From); !known {
 		wait = min(wait, strangerWait)
@@ -117,7 +115,7 @@ func (r *Runner) Take(ctx context.Context, m bot.Message) (string, error) {
 	defer timer.Stop()
 	f, first := r.join(m.Key)
 	if first {
-		r.receive(ctx, m, f)
+		r.receive(by, m, f)
 	}
 	select {
 	case <-f.done:
@@ -127,16 +125,17 @@ func (r *Runner) Take(ctx context.Context, m bot.Message) (string, error) {
 	if r.leave(f) {
 		return "", nil
 	}
+	timer.Reset(time.Until(by))
 	select {
 	case <-f.done:
 		return f.text, f.err
-	case <-ctx.Done():
-		return "", fmt.Errorf("message not answered in time: %w", ctx.Err())
+	case <-timer.C:
+		return "", fmt.Errorf("message not answered in time: %w", context.DeadlineExceeded)
 	}
 }
 
-func (r *Runner) receive(ctx context.Context, m bot.Message, f *flight) {
-	ctx, cancel := context.WithTimeout(ctx, commitWithin)
+func (r *Runner) receive(by time.Time, m bot.Message, f *flight) {
+	ctx, cancel := context.WithDeadline(context.Background(), by)
 	defer cancel()
 	first, ans, err := r.Store.Receive(ctx, m)
 	if err != nil || ans.Done {

@@ -67,7 +67,7 @@ func TestSixteenDeliveriesOfOneMessage(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range replies {
 			wg.Go(func() {
-				text, err := d.Take(context.Background(), m)
+				text, err := d.Take(soon(), m)
 				if err != nil {
 					t.Error(err)
 				}
@@ -96,7 +96,7 @@ func TestOrderOfOnePerson(t *testing.T) {
 			want[id] = 30
 			wg.Go(func() {
 				for i := range 30 {
-					if _, err := d.Take(context.Background(), d.message(id, fmt.Sprintf("/count %d", i))); err != nil {
+					if _, err := d.Take(soon(), d.message(id, fmt.Sprintf("/count %d", i))); err != nil {
 						t.Error(err)
 					}
 				}
@@ -145,11 +145,11 @@ func TestBadNeighbours(t *testing.T) {
 				}
 				m := d.message(id, "/"+c.Name)
 				wg.Go(func() {
-					text, err := d.Take(context.Background(), m)
+					text, err := d.Take(soon(), m)
 					if err != nil {
 						t.Errorf("%s: %v", id, err)
 					}
-					again, err := d.Take(context.Background(), m)
+					again, err := d.Take(soon(), m)
 					if err != nil || again != text {
 						t.Errorf("%s: %q, delivered again %q, %v", id, text, again, err)
 					}
@@ -208,7 +208,7 @@ func TestSlowReplyIsPushed(t *testing.T) {
 	d.hire("mei", "Mei", bot.Anyone)
 	m := d.message("mei", "/slow")
 	for range 2 {
-		if text, err := d.Take(t.Context(), m); err != nil || text != "" {
+		if text, err := d.Take(soon(), m); err != nil || text != "" {
 			t.Fatalf("while it runs: %q, %v", text, err)
 		}
 	}
@@ -216,7 +216,7 @@ func TestSlowReplyIsPushed(t *testing.T) {
 	for len(d.effects("slow")) == 0 { // a delivery that still waited would be given the answer
 	}
 	d.Options.Wait = 20 * time.Second
-	if text, err := d.Take(t.Context(), m); err != nil || text != "" {
+	if text, err := d.Take(soon(), m); err != nil || text != "" {
 		t.Fatalf("afterwards: %q, %v", text, err)
 	}
 	if got := d.pushed("mei"); len(got) != 1 || !strings.Contains(got[0], "English") {
@@ -241,7 +241,7 @@ func TestDirectoryOutage(t *testing.T) {
 	}})
 	m := d.message("mei", "/count")
 	began := time.Now()
-	if text, err := d.Take(t.Context(), m); err != nil || text != "" || time.Since(began) > 3*time.Second {
+	if text, err := d.Take(soon(), m); err != nil || text != "" || time.Since(began) > 3*time.Second {
 		t.Fatalf("%q, %v after %s", text, err, time.Since(began))
 	}
 	if got := d.effects("count"); len(got) != 0 {
@@ -260,12 +260,12 @@ func TestDirectoryOutage(t *testing.T) {
 	// Known once, the person is served through the next outage.
 	set(false)
 	d.pass(time.Hour)
-	if text, err := d.Take(t.Context(), d.message("mei", "/count")); err != nil || text == "" {
+	if text, err := d.Take(soon(), d.message("mei", "/count")); err != nil || text == "" {
 		t.Errorf("in the second outage: %q, %v", text, err)
 	}
 	d.pass(24 * time.Hour)
 	d.Options.Wait = time.Millisecond
-	if text, err := d.Take(t.Context(), d.message("mei", "/count")); err != nil || text != "" {
+	if text, err := d.Take(soon(), d.message("mei", "/count")); err != nil || text != "" {
 		t.Errorf("a day later: %q, %v", text, err)
 	}
 	if got := d.effects("count"); len(got) != 2 {

@@ -21,7 +21,7 @@ func TestMessageLeftByAnotherInstance(t *testing.T) {
 			t.Fatal(first, err)
 		}
 		began := time.Now()
-		text, err := d.Take(t.Context(), m)
+		text, err := d.Take(soon(), m)
 		if err != nil || text == "" {
 			t.Errorf("answered %q, %v", text, err)
 		}
