@@ -19,13 +19,14 @@ import (
 
 // Command is one thing that can be said to the bot.
 type Command struct {
-	Name  string    // canonical, ASCII
-	Alias []string  // 中文 words
-	Usage string    // what follows the name; see usage.go
-	Level bot.Level // who may say it
-	Links bool      // makes links, which have a limit of their own
-	Alone string    // key of the text that refuses words behind it; "": the usage does
-	Press bool      // a button of a card of ours; typed, there is no such command
+	Name  string                 // canonical, ASCII
+	Alias []string               // 中文 words
+	Usage string                 // what follows the name; see usage.go
+	Level bot.Level              // who may say it
+	Links bool                   // makes links, which have a limit of their own
+	Check func(r *Request) error // nil, or refuses arguments before such a limit is touched
+	Alone string                 // key of the text that refuses words behind it; "": the usage does
+	Press bool                   // a button of a card of ours; typed, there is no such command
 	Run   func(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error)
 	Sub   []Command // when it has any, Run may be nil
 

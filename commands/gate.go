@@ -100,7 +100,7 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 		return bot.Text("hint.noslash", nil), nil
 	}
 	c, args := r.table.command(line)
-	if err := r.pay(ctx, it, c); err != nil {
+	if err := r.pay(ctx, it, perPerson); err != nil {
 		return bot.Reply{}, err
 	}
 	if c == nil || c.Press && it.Event != bot.Pressed {
@@ -117,6 +117,16 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 		return bot.Reply{}, err
 	}
 	req := Request{Message: it.Message, User: *user, args: parsed, table: r.table}
+	if c.Check != nil {
+		if err := c.Check(&req); err != nil {
+			return bot.Reply{}, err
+		}
+	}
+	if c.Links {
+		if err := r.pay(ctx, it, linksPerPerson); err != nil {
+			return bot.Reply{}, err
+		}
+	}
 	reply, err := c.Run(ctx, tx, &req)
 	if err == nil {
 		user.Lang = req.User.Lang // /lang speaks the new language at once
@@ -158,25 +168,30 @@ var refused = map[bot.State]string{
 	bot.Unknown: "refused.unknown", bot.Hidden: "refused.hidden", bot.Unreachable: "refused.unreachable",
 }
 
-// pay counts a message against the limits, once however often its transaction
-// has to be tried.
-func (r *Runner) pay(ctx context.Context, it store.Item, c *Command) error {
+// The limits, as the configuration names them.
+const (
+	perPerson      = "commands_per_person"
+	linksPerPerson = "links_per_person"
+)
+
+// payment is a message that was counted against a limit.
+type payment struct{ key, limit string }
+
+// pay counts a message against a limit, once however often its transaction has to
+// be tried.
+func (r *Runner) pay(ctx context.Context, it store.Item, limit string) error {
+	p := payment{it.Key, limit}
 	r.mu.Lock()
-	_, paid := r.paid[it.Key]
+	_, paid := r.paid[p]
 	r.mu.Unlock()
 	if paid {
 		return nil
 	}
-	now := r.Store.Now()
-	wait := r.Limits.Allow(ctx, "commands_per_person", it.Person, now)
-	if wait == 0 && c != nil && c.Links {
-		wait = r.Limits.Allow(ctx, "links_per_person", it.Person, now)
-	}
-	if wait > 0 {
+	if wait := r.Limits.Allow(ctx, limit, it.Person, r.Store.Now()); wait > 0 {
 		return bot.Fail(bot.Limited, "error.limited", tooFast{wait}, nil)
 	}
 	r.mu.Lock()
-	r.paid[it.Key] = struct{}{}
+	r.paid[p] = struct{}{}
 	r.mu.Unlock()
 	return nil
 }

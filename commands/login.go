@@ -15,6 +15,10 @@ var login = Command{
 	Usage: "[path]",
 	Level: bot.Anyone,
 	Links: true,
+	Check: func(r *Request) error {
+		_, err := store.LinkPath(r.Arg("path"), r.User.Level)
+		return err
+	},
 	Run: func(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) {
 		path, err := store.LinkPath(r.Arg("path"), r.User.Level)
 		if err != nil {

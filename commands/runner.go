@@ -45,9 +45,9 @@ type Runner struct {
 	asking chan struct{} // bounds the questions to the directory under way
 
 	mu     sync.Mutex
-	flying map[string]*flight  // by message key
-	asked  map[string]bool     // people the directory is being asked about
-	paid   map[string]struct{} // messages counted against the limits, until they land
+	flying map[string]*flight   // by message key
+	asked  map[string]bool      // people the directory is being asked about
+	paid   map[payment]struct{} // messages counted against the limits, until they land
 
 	life    context.Context // ends when the Runner is closed
 	end     context.CancelFunc
@@ -83,7 +83,7 @@ func NewRunner(o Options) (*Runner, error) {
 	o.Limit = cmp.Or(o.Limit, time.Second)
 	r := &Runner{
 		Options: o, table: t, seed: maphash.MakeSeed(), asking: make(chan struct{}, 32),
-		flying: map[string]*flight{}, asked: map[string]bool{}, paid: map[string]struct{}{},
+		flying: map[string]*flight{}, asked: map[string]bool{}, paid: map[payment]struct{}{},
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	for range lanesFor(o.Store) {
@@ -206,7 +206,8 @@ func (r *Runner) land(key, text string, err error) {
 	r.mu.Lock()
 	f := r.flying[key]
 	delete(r.flying, key)
-	delete(r.paid, key)
+	delete(r.paid, payment{key, perPerson})
+	delete(r.paid, payment{key, linksPerPerson})
 	r.mu.Unlock()
 	if f != nil {
 		f.text, f.err = text, err

@@ -294,9 +294,9 @@ func TestLimits(t *testing.T) {
 		o.Limits = &store.Limits{Rates: map[string]store.Rate{"commands_per_person": {N: 5, Per: time.Minute}, "links_per_person": {N: 2, Per: time.Minute}}}
 	}})
 	d.hire("mei", "Mei", bot.Agent)
-	for i, line := range []string{"/login", "/login", "/login", "/whoami", "/whoami", "/whoami", "/whoami"} {
+	for i, line := range []string{"/login //x", "/login", "/login", "/login", "/whoami", "/whoami", "/whoami"} { // a refused link is none
 		limited := strings.Contains(d.say("mei", line), "太快")
-		if want := i == 2 || i >= 5; limited != want {
+		if want := i == 3 || i >= 5; limited != want {
 			t.Errorf("line %d %s: limited %v", i, line, limited)
 		}
 	}

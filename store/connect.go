@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,11 @@ func (s *Store) connect(address string) error {
 func (s *Store) openSQLite(path string) error {
 	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=cache_size(-8000)&_txlock=immediate"
 	memory := path == ":memory:"
+	if dir := filepath.Dir(path); !memory {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("store.url: %s is not a folder: create it, writable for the gateway", dir)
+		}
+	}
 	if !memory && !s.Beside { // SQLite itself keeps the writes of two processes apart
 		unlock, err := lockFile(path + ".lock")
 		if err != nil {

@@ -223,3 +223,10 @@ func TestPostgresEndsAbandonedTransactions(t *testing.T) {
 		}
 	}
 }
+
+func TestMissingFolderIsNamed(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "none", "desk.db")
+	if _, err := Open(t.Context(), Options{URL: url, Keys: [][]byte{make([]byte, 32)}}); err == nil || !strings.Contains(err.Error(), "store.url") || !strings.Contains(err.Error(), "create it") {
+		t.Error(err)
+	}
+}

@@ -11,6 +11,7 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -57,6 +58,11 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// about reports whether something is said of a key already.
+func (ps Problems) about(key string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Key == key })
+}
+
 // Load reads the TOML file at path, lets the environment override it
 // (prefix_SECTION_KEY, and prefix_SECTION_KEY_FILE for secrets) and stores
 // every value that passes. What is not given keeps its value; with complete,
@@ -89,7 +95,7 @@ func Load(path string, environ []string, prefix string, all []Setting, complete 
 		blank := !given || value == "" || value == variable("") || value == int64(0)
 		switch {
 		case s.need != "" && blank:
-			if complete {
+			if complete && !problems.about(s.name) {
 				problems = append(problems, Problem{s.name, "is missing", s.need})
 			}
 		case given:
@@ -104,7 +110,11 @@ func Load(path string, environ []string, prefix string, all []Setting, complete 
 // file lets koanf read a path.
 type file string
 
-func (f file) ReadBytes() ([]byte, error)  { return os.ReadFile(string(f)) }
+// ReadBytes leaves out the mark that some editors begin a file with.
+func (f file) ReadBytes() ([]byte, error) {
+	text, err := os.ReadFile(string(f))
+	return bytes.TrimPrefix(text, []byte("\ufeff")), err
+}
 func (file) Read() (map[string]any, error) { return nil, errors.New("a file needs a parser") }
 
 // unreadable words a file that is not there or not TOML. What the parser says

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -99,4 +101,20 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("%q became %v", env, wait)
 		}
 	})
+}
+
+// A file that begins with a byte order mark is read like any other, and what
+// cannot be read is not called missing as well.
+func TestMarkedFileAndUnreadableSecret(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "marked.toml")
+	if err := os.WriteFile(path, []byte("\ufeff[desk]\nmax_load = 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var load int
+	var secret Secret
+	keys := []Setting{Key("desk.max_load", &load, Number(1, 1000)), Hidden("wecom.secret", &secret, Word).OrElse("copy it")}
+	problems := Load(path, []string{"DESKBELL_WECOM_SECRET_FILE=" + path + ".none"}, "DESKBELL_", keys, true)
+	if load != 7 || len(problems) != 1 || problems[0].Key != "wecom.secret" || !strings.Contains(problems[0].Reason, "cannot be read") {
+		t.Errorf("max_load %d, %v", load, problems)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // playPatience is how long a line of a script waits for its answer.
@@ -29,10 +30,15 @@ func ReadScript(r io.Reader) ([]Line, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		user, text, ok := strings.Cut(line, ":")
+		at := strings.IndexAny(line, ":：") // the second is what Chinese keyboards type
+		if at < 0 {
+			return nil, notALine(n, line)
+		}
+		_, wide := utf8.DecodeRuneInString(line[at:])
+		user, text := line[:at], line[at+wide:]
 		user, text = strings.TrimSpace(user), strings.TrimSpace(text)
-		if !ok || user == "" || text == "" || strings.ContainsAny(user, " \t/") {
-			return nil, fmt.Errorf("script line %d: want \"userid: text\", got %q", n, line)
+		if user == "" || text == "" || strings.ContainsAny(user, " \t/") {
+			return nil, notALine(n, line)
 		}
 		script = append(script, Line{n, user, text})
 	}
@@ -40,6 +46,10 @@ func ReadScript(r io.Reader) ([]Line, error) {
 		return nil, fmt.Errorf("read script: %w", err)
 	}
 	return script, nil
+}
+
+func notALine(n int, line string) error {
+	return fmt.Errorf("script line %d: want \"userid: text\", got %q", n, line)
 }
 
 // Play says the lines of a script, each after the one before was answered, and
