@@ -235,3 +235,59 @@ func TestStatusAsExpected(t *testing.T) {
 		}
 	})
 }
+
+// Within a transaction whatever reads agents sees what was set before, and
+// nothing of what was set is lost by what else is written of them.
+func TestStatusesOfOneTransaction(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		mei := bot.User{ID: "hanmeimei", Name: "韩梅梅", Level: bot.Agent, Roles: []string{"agent"}}
+		f.employ(lilei, mei)
+		f.pass(2 * time.Minute) // what is known of agents is written again
+		ctx := t.Context()
+		f.tx(func(tx *Tx) error {
+			tx.people = []string{"lilei", "hanmeimei", "nobody"}
+			set := func(userID, status string, d time.Duration) {
+				t.Helper()
+				if a, err := tx.SetStatus(ctx, userID, status, "", d); err != nil || a.Status != status {
+					t.Fatal(a, err)
+				}
+			}
+			statuses := func(want ...string) {
+				t.Helper()
+				list, err := tx.Agents(ctx, "")
+				var got []string
+				for _, a := range list {
+					got = append(got, a.Key+" "+a.Status)
+				}
+				if d := cmp.Diff(want, got); d != "" || err != nil {
+					t.Error(err, d)
+				}
+			}
+			set("lilei", Online, 0)
+			set("HanMeimei", Busy, time.Minute)
+			set("lilei", Busy, 0)
+			statuses("lilei busy", "hanmeimei busy")
+			renamed := lilei
+			renamed.Name = "李 雷"
+			if err := tx.EnsureAgent(ctx, renamed); err != nil {
+				t.Fatal(err)
+			}
+			if a, err := tx.Agent(ctx, "lilei"); err != nil || a.Status != Busy || a.Name != "李 雷" {
+				t.Error(a, err)
+			}
+			set("lilei", Online, 0)
+			if _, err := tx.SetStatus(ctx, "nobody", Online, "", 0); !errors.Is(err, ErrNotFound) {
+				t.Error(err)
+			}
+			mei.Level = bot.Anyone
+			if err := tx.dismissAgent(ctx, mei); err != nil {
+				t.Fatal(err)
+			}
+			statuses("lilei online")
+			set("lilei", Offline, 0)
+			return nil
+		})
+		f.checkStatus("lilei", Offline, 0)
+		f.checkStatus("hanmeimei", Offline, 0)
+	})
+}
