@@ -101,7 +101,7 @@ func (c *Config) settings() []settings.Setting {
 		settings.List("server.trusted_proxies", &c.Server.TrustedProxies, settings.CIDR),
 		settings.List("server.frame_ancestors", &c.Server.FrameAncestors, settings.Origin),
 
-		settings.Key("wecom.corp_id", &c.WeCom.CorpID, settings.Word).OrElse("copy it from the console: 我的企业 → 企业信息 → 企业ID"),
+		settings.Key("wecom.corp_id", &c.WeCom.CorpID, corpID).OrElse("copy it from the console: 我的企业 → 企业信息 → 企业ID"),
 		settings.Key("wecom.agent_id", &c.WeCom.AgentID, settings.Number(1, 1<<31-1)).OrElse(appPage + " → AgentId"),
 		settings.Hidden("wecom.secret", &c.WeCom.Secret, settings.Word).OrElse(appPage + " → Secret"),
 		settings.Hidden("wecom.token", &c.WeCom.Token, token).OrElse(receivePage),
@@ -152,6 +152,7 @@ func (c *Config) settings() []settings.Setting {
 
 // Rules that only Deskbell has.
 var (
+	corpID    = settings.Like(isCorpID, "is not 1 to 64 letters, digits, - and _", "copy it once more")
 	token     = settings.Like(isToken, "is not 1 to 32 letters and digits", receivePage)
 	aesKey    = settings.Like(isAESKey, "is not 43 letters and digits", receivePage)
 	storeURL  = settings.Like(isStoreURL, "is not a store", `write "sqlite:FILE" or "postgres://user:password@host:5432/database"`)
@@ -165,6 +166,10 @@ var (
 func isToken(s string) bool  { return len(s) >= 1 && len(s) <= 32 && isAlnum(s) }
 func isAESKey(s string) bool { return len(s) == 43 && isAlnum(s) }
 
+func isCorpID(s string) bool {
+	return len(s) >= 1 && len(s) <= 64 && isAlnum(strings.NewReplacer("-", "", "_", "").Replace(s))
+}
+
 func isAlnum(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
@@ -173,10 +178,11 @@ func isAlnum(s string) bool {
 
 func isStoreURL(s string) bool {
 	if path, ok := strings.CutPrefix(s, "sqlite:"); ok {
-		return path != ""
+		return path != "" && path != ":memory:" // what is acknowledged must stay
 	}
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && (u.Host != "" || u.Query().Has("host"))
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && (u.Host != "" || u.Query().Has("host")) &&
+		settings.HasPort(u) && store.CheckURL(s) == nil
 }
 
 func isRedisURL(s string) bool {
@@ -186,7 +192,7 @@ func isRedisURL(s string) bool {
 	}
 	database := strings.Trim(u.Path, "/")
 	_, err = strconv.ParseUint(database, 10, 8)
-	return database == "" || err == nil
+	return (database == "" || err == nil) && settings.HasPort(u) && store.CheckRedisURL(s) == nil
 }
 
 func isSealKey(s string) bool { return decodeKey(s) != nil }

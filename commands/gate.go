@@ -151,9 +151,10 @@ func (r *Runner) label(it store.Item) string {
 }
 
 // refusal answers a person who is not an active member. Events they cause by
-// looking around are not worth an answer.
+// looking around are not worth an answer, and a press could only be answered with
+// a message of its own, which WeCom does not deliver to them.
 func refusal(it store.Item, state bot.State) (bot.Reply, error) {
-	if it.Event == bot.Entered || it.Event == bot.Subscribed {
+	if it.Event == bot.Entered || it.Event == bot.Subscribed || it.Event == bot.Pressed && state != bot.Unreachable {
 		return bot.Reply{}, nil
 	}
 	kind := bot.Denied

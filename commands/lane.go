@@ -280,9 +280,10 @@ func (r *Runner) attempt(c *crew, settled map[string]*bot.Error) outcome {
 	result := make(chan outcome, 1)
 	settled = maps.Clone(settled) // an abandoned transaction may still read its own
 	go func() { result <- r.transact(ctx, c, settled, w) }()
-	tick := time.NewTicker(r.Limit / 4)
+	every := r.Limit / 4
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for looked := time.Now(); ; {
 		select {
 		case o := <-result:
 			if o.err != nil {
@@ -290,6 +291,11 @@ func (r *Runner) attempt(c *crew, settled map[string]*bot.Error) outcome {
 			}
 			return o
 		case <-tick.C:
+			late := time.Since(looked) - every
+			looked = time.Now()
+			if late > every { // so was everything else: the whole process stood still
+				w.forgive(late)
+			}
 			if key := w.hung(r.Limit); key != "" {
 				e := bot.Fail(bot.Internal, "error.timeout", bot.Fault{Ref: bot.NewRef()}, fmt.Errorf("the command ran for more than %s", r.Limit))
 				r.release(w.begun())
@@ -360,6 +366,13 @@ func (w *watch) hung(limit time.Duration) string {
 		return ""
 	}
 	return w.key
+}
+
+// forgive leaves a time out of account.
+func (w *watch) forgive(d time.Duration) {
+	w.mu.Lock()
+	w.since = w.since.Add(d)
+	w.mu.Unlock()
 }
 
 func (w *watch) begun() []string {

@@ -280,6 +280,15 @@ func TestNobodyButActiveMembers(t *testing.T) {
 		if got := d.say(string(state), "/count"); !strings.Contains(got, want) {
 			t.Errorf("%s: %q", state, got)
 		}
+		// A press cannot be answered with the callback, and nothing else reaches them.
+		m := d.message(string(state), "/count")
+		m.Event, m.Card.TaskID = bot.Pressed, "x"
+		if text, err := d.Take(soon(), m); text != "" || err != nil {
+			t.Errorf("%s presses: %q, %v", state, text, err)
+		}
+	}
+	if all := d.outgoing(); len(all) > 0 {
+		t.Errorf("pushed %+v", all)
 	}
 	if got := d.say("stranger", "/count"); !strings.Contains(got, "通讯录里没有") {
 		t.Errorf("stranger: %q", got)
@@ -303,6 +312,20 @@ func TestLimits(t *testing.T) {
 	d.pass(time.Minute)
 	if got := d.say("Mei", "/whoami"); strings.Contains(got, "太快") {
 		t.Errorf("a minute later: %q", got)
+	}
+}
+
+// A process that stood still for a while has no hanging commands for it.
+func TestStandstillIsNotTheCommands(t *testing.T) {
+	w := &watch{}
+	w.begin(&store.Tx{}, "one")
+	w.since = time.Now().Add(-2 * time.Second)
+	if w.hung(time.Second) != "one" {
+		t.Error("a command of two seconds does not hang")
+	}
+	w.forgive(1500 * time.Millisecond)
+	if key := w.hung(time.Second); key != "" {
+		t.Error(key, "hangs, though all but half a second was a standstill")
 	}
 }
 

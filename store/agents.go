@@ -103,19 +103,18 @@ func (tx *Tx) SetStatus(ctx context.Context, userID, status, note string, d time
 }
 
 // with is the agent with another status. A timed status that follows a timed one
-// returns to where the first would have; one that follows itself has nowhere to
-// return to but work.
+// returns to where the first would have; one that would return to itself has
+// nowhere to go but back to work.
 func (a Agent) with(status, note string, d time.Duration, now time.Time) Agent {
 	a = a.at(now)
-	back, was := "", a.Status
+	back := ""
 	if d > 0 {
-		switch {
-		case a.Until != nil:
+		back = a.Status
+		if a.Until != nil {
 			back = a.Back
-		case was == status:
+		}
+		if back == status {
 			back = Online
-		default:
-			back = was
 		}
 	}
 	a.Status, a.Note, a.Back, a.Until, a.UpdatedAt = status, note, back, nil, now

@@ -208,9 +208,9 @@ func TestStatusAsExpected(t *testing.T) {
 				next := rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(r, "status")
 				if end.IsZero() {
 					back = now
-					if next == now {
-						back = Online
-					}
+				}
+				if back == next {
+					back = Online
 				}
 				now, end = next, f.now().Add(d)
 				f.setStatus("lilei", now, "", d)
@@ -289,5 +289,25 @@ func TestStatusesOfOneTransaction(t *testing.T) {
 		})
 		f.checkStatus("lilei", Offline, 0)
 		f.checkStatus("hanmeimei", Offline, 0)
+	})
+}
+
+// However statuses follow each other, a timed one ends in another.
+func TestTimedStatusNeverReturnsToItself(t *testing.T) {
+	now := time.Unix(1760000000, 0).UTC()
+	rapid.Check(t, func(t *rapid.T) {
+		a, at := Agent{Status: rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(t, "at first")}, now
+		for range rapid.IntRange(1, 6).Draw(t, "steps") {
+			at = at.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "later")) * time.Minute)
+			status := rapid.SampledFrom([]string{Online, Busy, Offline}).Draw(t, "status")
+			d := time.Duration(rapid.IntRange(0, 2).Draw(t, "for")) * time.Hour
+			a = a.with(status, "", d, at)
+			if a.Status != status || (a.Until != nil) != (d > 0) || (a.Back != "") != (d > 0) {
+				t.Fatalf("%s for %v: %+v", status, d, a)
+			}
+			if a.Back == status && status != Online {
+				t.Fatalf("%s returns to itself", status)
+			}
+		}
 	})
 }

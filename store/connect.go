@@ -106,17 +106,23 @@ func private(path string) error {
 	return f.Close()
 }
 
+// CheckURL reports what is wrong with an address, without going there and
+// without repeating it.
+func CheckURL(address string) error {
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok && path != "" {
+		return nil
+	}
+	_, err := connector(address)
+	return err
+}
+
 // openPostgres keeps the address, and what is wrong with it, out of errors: a
 // password with a character that should have been escaped may turn up in any
 // part of it.
 func (s *Store) openPostgres(address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil && strings.Contains(address, "@") {
-		return errors.New("store.url is not an address: want postgres://user:password@host:5432/database, with %40 for @, %2F for /, %3A for :, %23 for #, %3F for ? and %25 for % in the password")
-	}
-	var conn *pgdriver.Connector
-	if err := catch(func() { conn = pgdriver.NewConnector(pgdriver.WithDSN(address)) }); err != nil {
-		return fmt.Errorf("store.url: %w", err)
+	conn, err := connector(address)
+	if err != nil {
+		return err
 	}
 	s.conf = conn.Config()
 	s.conf.DialTimeout, s.conf.ReadTimeout, s.conf.WriteTimeout = 3*time.Second, within, within
@@ -143,6 +149,17 @@ func (s *Store) bun(db *sql.DB, pg bool) *bun.DB {
 		return bun.NewDB(db, pgdialect.New(), bun.WithDiscardUnknownColumns())
 	}
 	return bun.NewDB(db, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
+}
+
+func connector(address string) (conn *pgdriver.Connector, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil && strings.Contains(address, "@") {
+		return nil, errors.New("store.url is not an address: want postgres://user:password@host:5432/database, with %40 for @, %2F for /, %3A for :, %23 for #, %3F for ? and %25 for % in the password")
+	}
+	if err := catch(func() { conn = pgdriver.NewConnector(pgdriver.WithDSN(address)) }); err != nil {
+		return nil, fmt.Errorf("store.url: %w", err)
+	}
+	return conn, nil
 }
 
 // lockFile makes sure one process at a time owns a SQLite store. The kernel

@@ -59,8 +59,7 @@ func (s *Store) Receive(ctx context.Context, m bot.Message) (first bool, ans Ans
 		return false, Answer{}, fmt.Errorf("receive: %w", err)
 	}
 	r := &received{ctx: ctx, done: make(chan error, 1), row: inboxRow{
-		Key: m.Key, Person: bot.Canonical(m.From),
-		Message: s.keys.seal("inbox/"+m.Key, text), ReceivedAt: s.Now().UTC(),
+		Key: m.Key, Person: bot.Canonical(m.From), Message: s.keys.seal("inbox/"+m.Key, text),
 	}}
 	bot.Failpoint("before-inbox")
 	select {
@@ -89,6 +88,7 @@ func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 	if err == nil {
 		defer conn.Close()
 		batch = gather(s.inbox.items, batch, receiveBatch)
+		s.stamp(batch)
 		err = s.receive(ctx, conn, batch)
 	}
 	s.suspect(err)
@@ -103,6 +103,18 @@ func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 	}
 }
 
+// stamp says when the messages came: each later than the one before it, also when
+// the clock was set back. Only the batcher calls it.
+func (s *Store) stamp(batch []*received) {
+	for _, r := range batch {
+		at := s.Now().UTC().Truncate(time.Microsecond)
+		if !at.After(s.stamped) {
+			at = s.stamped.Add(time.Microsecond)
+		}
+		r.row.ReceivedAt, s.stamped = at, at
+	}
+}
+
 func (s *Store) receive(ctx context.Context, db bun.IDB, batch []*received) error {
 	rows := make([]inboxRow, 0, len(batch))
 	byKey := make(map[string]*received, len(batch))
@@ -113,7 +125,8 @@ func (s *Store) receive(ctx context.Context, db bun.IDB, batch []*received) erro
 		}
 	}
 	// Instances that receive the same messages insert them in the same order, or
-	// they would wait for each other. Keys grow with time, as MsgIds do.
+	// they would wait for each other. It is the order of their keys, which for
+	// events means nothing: when they came is in received_at.
 	slices.SortFunc(rows, func(a, b inboxRow) int { return strings.Compare(a.Key, b.Key) })
 	var fresh []string
 	if err := db.NewInsert().Model(&rows).ExcludeColumn("seq", "done_at").On("CONFLICT (key) DO NOTHING").Returning("key").Scan(ctx, &fresh); err != nil {
@@ -202,7 +215,7 @@ func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, e
 	var rows []inboxRow
 	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").ColumnExpr("coalesce(people.lang, '') AS lang").
 		Join("LEFT JOIN people ON people.id = inbox_row.person").
-		Where("person IN (?)", bun.List(people)).Where("done_at IS NULL").Order("seq").Limit(limit)
+		Where("person IN (?)", bun.List(people)).Where("done_at IS NULL").Order("received_at", "seq").Limit(limit)
 	if tx.s.pg {
 		q = q.For("UPDATE OF inbox_row")
 	}

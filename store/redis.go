@@ -44,6 +44,13 @@ func OpenRedis(url string, keys [][]byte) (*Redis, error) {
 	return &Redis{redis.NewUniversalClient(options), ring}, nil
 }
 
+// CheckRedisURL reports what is wrong with an address, without going there and
+// without repeating it.
+func CheckRedisURL(url string) error {
+	_, err := universal(url)
+	return err
+}
+
 func universal(url string) (*redis.UniversalOptions, error) {
 	if one, err := redis.ParseURL(url); err == nil {
 		return &redis.UniversalOptions{Addrs: []string{one.Addr}, DB: one.DB, Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig}, nil

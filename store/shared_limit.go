@@ -41,8 +41,8 @@ const (
 )
 
 // Limits are rates by name. They are counted in Redis, for all instances
-// together, and in the process when there is none or while it does not answer:
-// the limits hold then for each instance by itself.
+// together, and always in the process too: without Redis, or after it forgot
+// everything, the limits still hold for each instance by itself.
 type Limits struct {
 	Rates map[string]Rate
 	Redis *Redis // may be nil
@@ -61,12 +61,14 @@ func (l *Limits) Allow(ctx context.Context, name, key string, now time.Time) tim
 		ctx, cancel := context.WithTimeout(ctx, limitPatience)
 		defer cancel()
 		wait, err := l.Redis.Allow(ctx, key, rate)
-		if err == nil {
+		switch {
+		case err == nil && wait > 0:
 			return wait
+		case err != nil:
+			l.mu.Lock()
+			l.retry = now.Add(limitPause)
+			l.mu.Unlock()
 		}
-		l.mu.Lock()
-		l.retry = now.Add(limitPause)
-		l.mu.Unlock()
 	}
 	return l.local.Allow(key, rate, now)
 }

@@ -42,11 +42,29 @@ func TestSharedLimits(t *testing.T) {
 
 	proxy.cut()
 	began := time.Now()
-	if n := spend(t, instances, key, now.Add(time.Minute), 400); n != 4*40 {
-		t.Errorf("without Redis %d of 400 uses, want 40 for each of 4 instances", n)
+	if n := spend(t, instances, key, now.Add(time.Minute), 400); n != 4*40-40 {
+		t.Errorf("without Redis %d of 400 uses, want 40 for each of 4 instances, less the 40 they had", n)
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("400 uses without Redis took %s", took)
+	}
+}
+
+// A Redis that forgets everything gives nobody a second allowance.
+func TestLimitsOutliveRedis(t *testing.T) {
+	r, err := OpenRedis(storetest.Redis(t), [][]byte{testKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	limits, key := &Limits{Rates: map[string]Rate{"login": {N: 3, Per: time.Hour}}, Redis: r}, rand.Text()
+	for i := range 6 {
+		if wait := limits.Allow(t.Context(), "login", key, time.Now()); (wait > 0) != (i >= 3) {
+			t.Errorf("use %d: wait %s", i, wait)
+		}
+		if err := r.client.Del(t.Context(), redisPrefix+"limit:login/"+key).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

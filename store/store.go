@@ -68,19 +68,20 @@ type Render func(to, lang, taskID string, r bot.Reply) (bot.Outgoing, error)
 // Store is an open store. It is safe for use by many goroutines.
 type Store struct {
 	Options
-	db     *bun.DB // writes; on SQLite the one connection that may
-	reads  *bun.DB // reads outside a transaction
-	keys   *keyring
-	hasher *hasher
-	pg     bool
-	conf   *pgdriver.Config // nil on SQLite
-	unlock func()
-	inbox  *batcher[*received]
-	pushed chan struct{} // signalled when a commit left something to deliver
-	chains chains
-	agents sync.Map     // canonical userid → the sighting its agent row has
-	wiped  atomic.Int64 // up to this row of the inbox, replies are gone
-	stop   context.CancelFunc
+	db      *bun.DB // writes; on SQLite the one connection that may
+	reads   *bun.DB // reads outside a transaction
+	keys    *keyring
+	hasher  *hasher
+	pg      bool
+	conf    *pgdriver.Config // nil on SQLite
+	unlock  func()
+	inbox   *batcher[*received]
+	stamped time.Time     // when the latest message came
+	pushed  chan struct{} // signalled when a commit left something to deliver
+	chains  chains
+	agents  sync.Map     // canonical userid → the sighting its agent row has
+	wiped   atomic.Int64 // up to this row of the inbox, replies are gone
+	stop    context.CancelFunc
 }
 
 // Open connects, brings the schema up to date and starts receiving. It refuses
@@ -209,7 +210,7 @@ func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) 
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	tx.Now, tx.s, tx.db = s.Now().UTC(), s, db
+	tx.Now, tx.s, tx.db = s.Now().UTC().Truncate(time.Microsecond), s, db
 	if err := fn(tx); err != nil {
 		return errors.Join(err, ignoreDone(db.Rollback()))
 	}

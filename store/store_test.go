@@ -399,3 +399,37 @@ func TestPurgeKeepsWhatIsNeeded(t *testing.T) {
 		}
 	})
 }
+
+// What one person sent is worked on in the order it came, whatever the keys of
+// events are and wherever the clock goes.
+func TestBatchIsWorkedInTheOrderItCame(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		var batch []*received
+		var want []string
+		for _, key := range []string{"e:c", "m:a", "e:a", "m:b", "e:b", "e:c"} {
+			m := bot.Message{Key: key, From: "LiLei", Text: "/" + key}
+			text, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch = append(batch, &received{row: inboxRow{Key: key, Person: "lilei", Message: f.keys.seal("inbox/"+key, text)}})
+			want = append(want, m.Text)
+		}
+		f.stamp(batch[:2])
+		f.pass(-time.Hour)
+		f.stamp(batch[2:])
+		if err := f.Store.receive(t.Context(), f.db, batch); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err := f.Work(t.Context(), func() []string { return []string{"lilei"} }, 10, func(tx *Tx, items []Item) error {
+			for _, it := range items {
+				got = append(got, it.Text)
+			}
+			return nil
+		})
+		if d := cmp.Diff(want[:5], got); d != "" || err != nil {
+			t.Error(err, d)
+		}
+	})
+}

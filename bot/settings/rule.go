@@ -96,8 +96,14 @@ func isAddress(s string) bool {
 
 func isURL(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil &&
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && HasPort(u) &&
 		!strings.ContainsAny(s, "?#") && !strings.ContainsFunc(s, isSpace)
+}
+
+// HasPort reports whether the port of a URL, if it names one, is one.
+func HasPort(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && n > 0
 }
 
 func isOrigin(s string) bool {

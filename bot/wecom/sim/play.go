@@ -59,7 +59,10 @@ func (s *Sim) Play(ctx context.Context, script []Line, out io.Writer, card func(
 	answered := true
 	for _, line := range script {
 		fmt.Fprintf(out, "%s> %s\n", line.User, line.Text)
-		if got := s.ask(ctx, line, card, settled); got == "" {
+		if _, ok := s.Person(line.User); !ok {
+			answered = false
+			fmt.Fprintf(out, "  (line %d: nobody here is called %s)\n", line.Number, line.User)
+		} else if got := s.ask(ctx, line, card, settled); got == "" {
 			answered = false
 			fmt.Fprintf(out, "  (line %d got no answer)\n", line.Number)
 		} else {
@@ -70,9 +73,6 @@ func (s *Sim) Play(ctx context.Context, script []Line, out io.Writer, card func(
 }
 
 func (s *Sim) ask(ctx context.Context, line Line, card func([]byte) string, settled func(context.Context)) string {
-	if _, ok := s.Person(line.User); !ok {
-		return ""
-	}
 	ctx, cancel := context.WithTimeout(ctx, playPatience)
 	defer cancel()
 	var last int64
