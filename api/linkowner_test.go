@@ -341,7 +341,7 @@ func TestLinkInWeComAsksForOTP(t *testing.T) {
 		link := r.link("boss")
 		state, cookie := r.open("/admin/outbox?accessToken="+link, link)
 		got := r.back(state, "boss", cookie)
-		r.want(got, 200, "Ma Boss", `action="/admin/outbox"`, `name="otp_code"`, "管理页面需要它")
+		r.want(got, 200, "Ma Boss", `action="/admin/outbox"`, `name="otp_code"`, "管理页面需要它", "企业微信已确认您是")
 		r.nobodyIn(got)
 		wrong := r.form("/admin/outbox", url.Values{"accessToken": {link}, "otp_code": {"000000"}}, inWeCom)
 		r.want(wrong, 401, "验证码不对")

@@ -24,7 +24,7 @@ func (s *Server) linkPage(ctx context.Context, r *req) (any, error) {
 	if s.o.SignIn.Silent != nil && s.o.SignIn.Silent(string(r.ctx.UserAgent())) {
 		return s.askWhoOpens(ctx, r, link)
 	}
-	return s.linkForm(ctx, r, link, r.self(), nil)
+	return s.linkForm(ctx, r, form{link: link, action: r.self()})
 }
 
 // askWhoOpens sends a browser of WeCom's there first, which knows who is holding
@@ -75,7 +75,7 @@ func (s *Server) openLink(ctx context.Context, r *req, in store.SignIn, code str
 		return nil, err
 	}
 	if otp && s.wantsOTP(owner) {
-		return s.linkForm(ctx, r, in.Link, in.Next, nil)
+		return s.linkForm(ctx, r, form{link: in.Link, action: in.Next, named: true})
 	}
 	return s.useLink(ctx, r, in.Link, in.Next, "")
 }
@@ -93,13 +93,19 @@ func (s *Server) notTheOwner(ctx context.Context, r *req, link, who string) (any
 	if err != nil {
 		return nil, err
 	}
-	return view{fasthttp.StatusForbidden, "notyours", struct{ Again string }{signInPath + "?next=%2F"}}, nil
+	return view{fasthttp.StatusForbidden, "notyours", struct{ Again string }{signInAgain}}, nil
 }
 
-// linkForm is the form of a link that is still good, once more after refused. It
-// posts to action.
-func (s *Server) linkForm(ctx context.Context, r *req, link, action string, refused *problem) (any, error) {
-	session, err := s.o.Store.PeekLink(ctx, link)
+// form is the form of a link.
+type form struct {
+	link, action string
+	named        bool     // WeCom said that it is the owner who sees it
+	refused      *problem // what was wrong with the last try
+}
+
+// linkForm shows the form of a link that is still good.
+func (s *Server) linkForm(ctx context.Context, r *req, f form) (any, error) {
+	session, err := s.o.Store.PeekLink(ctx, f.link)
 	if errors.Is(err, store.ErrNotFound) {
 		return deadLink, nil
 	}
@@ -115,17 +121,17 @@ func (s *Server) linkForm(ctx context.Context, r *req, link, action string, refu
 		return nil, err
 	}
 	status, wait := fasthttp.StatusOK, time.Duration(0)
-	if refused != nil {
-		status, wait = refused.status, refused.retry
-		r.problemHeaders(refused)
+	if f.refused != nil {
+		status, wait = f.refused.status, f.refused.retry
+		r.problemHeaders(f.refused)
 	}
 	return view{status, "redeem", struct {
-		Name, UserID     string
-		Expires          time.Time
-		Action, Token    string
-		OTP, Need, Wrong bool
-		Wait             time.Duration
-	}{who.person.Name, who.person.ID, session.ExpiresAt, action, link, otp && !session.Plain, s.wantsOTP(who), refused != nil, wait}}, nil
+		Name, UserID            string
+		Expires                 time.Time
+		Action, Token           string
+		Named, OTP, Need, Wrong bool
+		Wait                    time.Duration
+	}{who.person.Name, who.person.ID, session.ExpiresAt, f.action, f.link, f.named, otp && !session.Plain, s.wantsOTP(who), f.refused != nil, wait}}, nil
 }
 
 // deadLink has the status the exchange call has for such a token.
@@ -140,7 +146,7 @@ func (s *Server) redeem(ctx context.Context, r *req) (any, error) {
 func (s *Server) useLink(ctx context.Context, r *req, link, next, otp string) (any, error) {
 	token, session, err := s.o.Store.Exchange(ctx, link, otp, r.client())
 	if e, ok := errors.AsType[*store.OTPRefused](err); ok {
-		return s.linkForm(ctx, r, link, next, otpProblem(e.OTPResult))
+		return s.linkForm(ctx, r, form{link: link, action: next, refused: otpProblem(e.OTPResult)})
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		// tokens.link_mode = "direct": the link carries an access token without

@@ -94,7 +94,7 @@ func (s *Server) signedIn(ctx context.Context, r *req) (any, error) {
 // notSignedIn says why a sign-in at WeCom came to nothing, and how to go on: with
 // the link from the chat, which is still good, or from the start.
 func notSignedIn(status int, why string, link bool) view {
-	again := signInPath + "?next=%2F"
+	again := signInAgain
 	if link {
 		again = ""
 	}
