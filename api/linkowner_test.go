@@ -249,9 +249,26 @@ func TestLinkOfALeaverInWeCom(t *testing.T) {
 		}
 		state, cookie := r.open("/chat?accessToken="+link, link)
 		got := r.back(state, "lilei", cookie)
-		r.want(got, 401)
+		r.want(got, 401, "没有确认您是本公司的成员")
 		r.nobodyIn(got)
 	})
+}
+
+// WeCom's own page cannot be shown in a frame, ours can where that is configured.
+func TestFramedLinkInWeCom(t *testing.T) {
+	inFrame := with{"Sec-Fetch-Dest", "iframe"}
+	for framed, status := range map[bool]int{true: 200, false: 302} {
+		r := newRig(t, silently, func(o *Options) {
+			if framed {
+				o.FrameAncestors = []string{"https://portal.example.com"}
+			}
+		})
+		link := r.link("lilei")
+		if got := r.do("GET", "/chat?accessToken="+link, "", inWeCom, inFrame); got.StatusCode() != status {
+			t.Errorf("framed %v: %d", framed, got.StatusCode())
+		}
+		r.open("/chat?accessToken="+link, link)
+	}
 }
 
 // Scanners and previews fetch the link, whoever they say they are, and get

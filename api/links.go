@@ -21,7 +21,9 @@ const tokenParam = "accessToken"
 // naming its owner.
 func (s *Server) linkPage(ctx context.Context, r *req) (any, error) {
 	link := r.Query(tokenParam)
-	if s.o.SignIn.Silent != nil && s.o.SignIn.Silent(string(r.ctx.UserAgent())) {
+	// WeCom's page can be framed by nobody, so where ours may be, the form has to do.
+	framed := s.cookie.framed && string(r.ctx.Request.Header.Peek("Sec-Fetch-Dest")) == "iframe"
+	if s.o.SignIn.Silent != nil && s.o.SignIn.Silent(string(r.ctx.UserAgent())) && !framed {
 		return s.askWhoOpens(ctx, r, link)
 	}
 	return s.linkForm(ctx, r, form{link: link, action: r.self()})
@@ -60,8 +62,8 @@ func (s *Server) openLink(ctx context.Context, r *req, in store.SignIn, code str
 	if err == nil {
 		err = s.active(ctx, who)
 	}
-	if p := s.silence(r, err); p != nil {
-		return notSignedIn(p.status, "silence", true), nil
+	if v, ok := s.unproven(r, err, true); ok {
+		return v, nil
 	}
 	if err != nil {
 		return nil, err

@@ -81,8 +81,8 @@ func (s *Server) signedIn(ctx context.Context, r *req) (any, error) {
 		return view{fasthttp.StatusOK, "signin", nil}, nil
 	}
 	token, session, _, err := s.proven(ctx, code, "", r.client())
-	if p := s.silence(r, err); p != nil {
-		return notSignedIn(p.status, "silence", false), nil
+	if v, ok := s.unproven(r, err, false); ok {
+		return v, nil
 	}
 	if err != nil {
 		return nil, err
@@ -101,16 +101,19 @@ func notSignedIn(status int, why string, link bool) view {
 	return view{status, "notsignedin", struct{ Why, Again string }{why, again}}
 }
 
-// silence tells whether err means that WeCom could not be asked, which is worth
-// a page of its own: reloading does not help, since the state is used up.
-func (s *Server) silence(r *req, err error) *problem {
+// unproven is the page for an error that means that WeCom named nobody of ours,
+// or could not be asked. For others ok is false.
+func (s *Server) unproven(r *req, err error, link bool) (v view, ok bool) {
+	if errors.Is(err, notProven) {
+		return notSignedIn(notProven.status, "nobody", link), true
+	}
 	if e, ok := errors.AsType[*bot.Error](err); !ok || e.Kind != bot.Unavailable {
-		return nil
+		return view{}, false
 	}
 	s.o.Log.Warn("nobody could be signed in at WeCom", "route", r.template(), "id", r.id, "err", err)
 	p := s.explain(r.Lang(), err)
 	r.problemHeaders(p)
-	return p
+	return notSignedIn(p.status, "silence", link), true
 }
 
 // member is a person as the sign-in API shows them.
