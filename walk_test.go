@@ -168,8 +168,9 @@ func (w walk) othersLink(t *testing.T) {
 	w.do("the owner looks into the chat", as(desktop), looks("light", 1180, 860))
 
 	w.chat("lilei")
-	w.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("别人打开了您的登录链接"))`)
-	card := w.eval(`[...document.querySelectorAll("[data-card]")].at(-1).innerText`)
+	const warning = `[...document.querySelectorAll("[data-card]")].find(c => c.innerText.includes("别人打开了您的登录链接"))`
+	w.until(`!!` + warning)
+	card := w.eval(warning + `.innerText`)
 	for _, part := range []string{"对方没有登录，链接也没有被用掉", "127.0.0.1", "企业微信 · iPhone", "作废链接，全部退出"} {
 		if !strings.Contains(card, part) {
 			t.Errorf("the card does not say %q:\n%s", part, card)
@@ -182,8 +183,9 @@ func (w walk) othersLink(t *testing.T) {
 	w.reads("李雷")
 	w.do("and goes back to the chat", as(desktop))
 	w.chat("lilei")
-	w.do("and presses the button of the card", chromedp.Click(`[data-card]:last-of-type [data-key="/logout all"]`))
-	w.until(`document.querySelector("#talk").lastElementChild.innerText.includes("退出")`)
+	w.until(`!!` + warning)
+	w.eval(warning + `.querySelector('[data-key="/logout all"]').click(), ""`)
+	w.until(`document.querySelector("#talk").innerText.includes("已退出您的全部登录")`)
 	w.do("which ends the session", chromedp.Navigate(w.gateway+"/agent/chat"))
 	w.until(`location.origin == "` + w.sandbox + `"`)
 }
