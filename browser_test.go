@@ -152,12 +152,17 @@ func (b tab) do(name string, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// until waits for a JavaScript expression to become true.
+// until waits for a JavaScript expression to become true, on whatever page the
+// browser comes to meanwhile.
 func (b tab) until(expression string) {
 	b.t.Helper()
 	b.do(expression, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := chromedp.Poll[bool](expression)(ctx, t)
-		return err
+		for {
+			_, err := chromedp.Poll[bool](expression)(ctx, t)
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "(-32000)") { // which is: that page is gone
+				return err
+			}
+		}
 	}))
 }
 

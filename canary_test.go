@@ -102,6 +102,7 @@ type warden struct {
 	url     string
 	secrets map[string]string // by what they are
 	refused bytes.Buffer      // answers that were no success, headers and all
+	agent   string            // the User-Agent, if not Go's
 }
 
 func (w *warden) secret(what, value string) string {
@@ -132,6 +133,9 @@ func (w *warden) call(method, path, token, contentType, body string, cookies ...
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	if w.agent != "" {
+		req.Header.Set("User-Agent", w.agent)
+	}
 	for _, c := range cookies {
 		req.AddCookie(c)
 	}
@@ -278,8 +282,42 @@ func (w *warden) live(master string) {
 		}
 	}
 	w.call("POST", "/api/auth/wecom/login", "", "application/json", `{"code":"`+authCode+`"}`)
+	w.inWeCom("boss", "hanmeimei", "boss")
 	w.call("POST", "/panic?accessToken="+made, theirs, form, url.Values{"password": {password}}.Encode())
 	w.call("POST", "/callbacks/wecom?msg_signature="+strings.Repeat("0", 40)+"&timestamp=1&nonce="+w.made("nonce"), "", "", "<xml/>")
+}
+
+// inWeCom opens a link of somebody's in WeCom, as each of the people there are,
+// and once without coming back: that link then waits in the store.
+func (w *warden) inWeCom(owner string, people ...string) {
+	w.Helper()
+	link := w.link(owner, "/login", "link token opened in WeCom")
+	w.agent = weComsOwn
+	defer func() { w.agent = "" }()
+	w.call("GET", "/chat?accessToken="+w.link(owner, "/login", "link token left at WeCom"), "", "", "")
+	for _, who := range people {
+		asked, _ := w.call("GET", "/chat?accessToken="+link, "", "", "")
+		where, err := url.Parse(asked.Header.Get("Location"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		if asked.StatusCode != http.StatusFound || strings.Contains(asked.Header.Get("Location"), link) {
+			w.Fatalf("%d to %s", asked.StatusCode, where)
+		}
+		back := url.Values{
+			"code":  {w.secret("WeCom code of "+who+" for a link", w.box.LoginCode(who))},
+			"state": {w.secret("state of "+who+" for a link", where.Query().Get("state"))},
+		}
+		done, _ := w.call("GET", "/auth/wecom/callback?"+back.Encode(), "", "", "", asked.Cookies()...)
+		if want := map[bool]int{true: http.StatusSeeOther, false: http.StatusForbidden}[who == owner]; done.StatusCode != want {
+			w.Fatalf("%s opens the link of %s: %d", who, owner, done.StatusCode)
+		}
+		for _, c := range done.Cookies() {
+			if c.Value != "" {
+				w.secret("cookie of a link opened in WeCom", c.Value)
+			}
+		}
+	}
 }
 
 // breakdown lets WeCom fail in every way there is while messages go out.

@@ -109,7 +109,7 @@ func (c *Config) settings() []settings.Setting {
 		settings.Hidden("wecom.previous_token", &c.WeCom.PreviousToken, token.OrEmpty()),
 		settings.Hidden("wecom.previous_encoding_aes_key", &c.WeCom.PreviousEncodingAESKey, aesKey.OrEmpty()),
 		settings.Key("wecom.api_base", &c.WeCom.APIBase, settings.URL),
-		settings.Key("wecom.oauth_authorize_url", &c.WeCom.OAuthAuthorizeURL, settings.URL),
+		settings.Key("wecom.oauth_authorize_url", &c.WeCom.OAuthAuthorizeURL, settings.URL.OrEmpty()),
 		settings.Key("wecom.qr_login_url", &c.WeCom.QRLoginURL, settings.URL),
 		settings.Key("wecom.clock_window", &c.WeCom.ClockWindow, settings.Span(time.Second, century)),
 		settings.Key("wecom.passive_wait", &c.WeCom.PassiveWait, settings.Span(0, 4500*time.Millisecond)), // WeCom hangs up after 5 s

@@ -185,7 +185,7 @@ func (g *gateway) close() {
 // signIn is WeCom's sign-in for the pages and the API.
 func signIn(cfg Config, client *wecom.Client, directory *store.Directory) api.SignIn {
 	at := wecom.SignInPages{CorpID: cfg.WeCom.CorpID, AgentID: cfg.WeCom.AgentID, Authorize: cfg.WeCom.OAuthAuthorizeURL, QR: cfg.WeCom.QRLoginURL}
-	return api.SignIn{Page: at.URL, Person: directory.Person, Who: func(ctx context.Context, code string) (string, error) {
+	return api.SignIn{Page: at.URL, Silent: at.Silent, Person: directory.Person, Who: func(ctx context.Context, code string) (string, error) {
 		id, err := client.UserInfo(ctx, code)
 		if errors.Is(err, wecom.ErrNotMember) {
 			return "", bot.Fail(bot.Denied, "error.denied", nil, err)

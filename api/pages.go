@@ -29,6 +29,7 @@ type redirect struct {
 
 const (
 	signInPath  = "/auth/wecom"
+	signInAgain = signInPath + "?next=%2F"
 	signOutPath = "/logout"
 	outboxPath  = "/admin/outbox"
 )
@@ -48,7 +49,7 @@ func (r *req) enter(ctx context.Context) (stop any, err error) {
 	r.who, err = r.s.caller(ctx, r.s.cookie.read(r.ctx))
 	if p, ok := errors.AsType[*problem](err); ok && p.status == fasthttp.StatusUnauthorized {
 		if r.ctx.IsPost() {
-			return redirect{fasthttp.StatusSeeOther, signInPath}, nil
+			return redirect{fasthttp.StatusSeeOther, signOutPath}, nil
 		}
 		return redirect{fasthttp.StatusFound, signInPath + "?next=" + url.QueryEscape(r.self())}, nil
 	}
@@ -73,7 +74,14 @@ func (s *Server) signOut(ctx context.Context, r *req) (any, error) {
 		return nil, err
 	}
 	s.cookie.clear(r.ctx)
-	return redirect{fasthttp.StatusSeeOther, signInPath}, nil
+	return redirect{fasthttp.StatusSeeOther, signOutPath}, nil
+}
+
+// signedOut is where signing out leads: not to WeCom's sign-in, which would sign
+// the person in again inside WeCom, and to which the pages' form-action lets no
+// form lead elsewhere.
+func (s *Server) signedOut(context.Context, *req) (any, error) {
+	return view{fasthttp.StatusOK, "signedout", struct{ Again string }{signInAgain}}, nil
 }
 
 func (s *Server) toHome(_ context.Context, r *req) (any, error) {

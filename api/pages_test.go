@@ -71,7 +71,9 @@ func TestSignOut(t *testing.T) {
 	r.want(r.do("POST", "/logout", "", mine, with{"Sec-Fetch-Site", "cross-site"}), 403)
 	r.want(r.do("GET", "/chat", "", mine), 200)
 	got := r.form("/logout", nil, mine)
-	r.leadsTo(got, 303, "/auth/wecom")
+	r.leadsTo(got, 303, "/logout")
+	r.want(r.do("GET", "/logout", "", mine), 200, "已退出登录", signInPath)
+	r.leadsTo(r.form("/logout", nil), 303, "/logout") // once more
 	if set := string(got.Header.Peek("Set-Cookie")); !strings.HasPrefix(set, "__Host-deskbell=; expires=Tue, 10 Nov 2009") {
 		t.Errorf("cookie %q", set)
 	}

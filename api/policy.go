@@ -33,6 +33,7 @@ var (
 	anybody   = policy{open: true}
 	byASecret = policy{open: true, secret: true}
 	anyone    = policy{signedIn: true, weak: true}
+	anyoneOTP = policy{signedIn: true}
 	theAgents = policy{signedIn: true, level: bot.Agent, weak: true}
 	agentsOTP = policy{signedIn: true, level: bot.Agent}
 	ownProofs = policy{signedIn: true, level: bot.Agent, weak: true, proofs: true}

@@ -37,6 +37,9 @@ type rig struct {
 	logs *logs
 
 	lookup func(userID string) (bot.Person, error) // instead of the directory
+
+	mu   sync.Mutex
+	said []string // the cards and texts people were sent, as "person: key text"
 }
 
 // logs is what was logged; handlers write to it at once.
@@ -59,14 +62,27 @@ func (l *logs) String() string {
 
 func newRig(tb testing.TB, change ...func(*Options)) *rig {
 	tb.Helper()
+	return newRigOn(tb, "sqlite::memory:", change...)
+}
+
+// newRigOn is a rig over the store at url.
+func newRigOn(tb testing.TB, url string, change ...func(*Options)) *rig {
+	tb.Helper()
 	r := &rig{TB: tb, now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), logs: &logs{}}
 	words, err := templates.Load()
 	r.ok(err)
 	clock := func() time.Time { return r.now }
 	st, err := store.Open(tb.Context(), store.Options{
-		URL: "sqlite::memory:", Keys: [][]byte{bytes.Repeat([]byte{7}, 32)}, PublicURL: "https://desk.example.com", Now: clock,
-		Roles:  store.Rules{Admin: store.Rule{Users: []string{"boss"}}, Agent: store.Rule{Users: []string{"lilei"}}},
-		Render: words.Render, PassCost: 4, // as cheap as bcrypt allows
+		URL: url, Keys: [][]byte{bytes.Repeat([]byte{7}, 32)}, PublicURL: "https://desk.example.com", Now: clock,
+		Roles:    store.Rules{Admin: store.Rule{Users: []string{"boss"}}, Agent: store.Rule{Users: []string{"lilei"}}},
+		PassCost: 4, // as cheap as bcrypt allows
+		Render: func(to, lang, taskID string, reply bot.Reply) (bot.Outgoing, error) {
+			out, err := words.Render(to, lang, taskID, reply)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.said = append(r.said, to+": "+reply.Key+" "+out.Text+string(out.Card))
+			return out, err
+		},
 	})
 	r.ok(err)
 	tb.Cleanup(func() { r.ok(st.Close()) })
@@ -128,6 +144,18 @@ func (r *rig) token(userID string) string {
 	token, _, err := r.o.Store.Exchange(r.Context(), r.link(userID), "", store.Client{})
 	r.ok(err)
 	return token
+}
+
+// told lists what a person was sent under a key of templates.
+func (r *rig) told(userID, key string) (list []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.said {
+		if text, ok := strings.CutPrefix(s, userID+": "+key+" "); ok {
+			list = append(list, text)
+		}
+	}
+	return list
 }
 
 // with is a header of a request.

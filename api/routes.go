@@ -38,6 +38,7 @@ func (s *Server) table() []route {
 		{"GET", "/auth/wecom", anybody, pages, s.signIn},
 		{"GET", "/auth/wecom/callback", anybody, pages, s.signedIn},
 		{"POST", "/api/auth/wecom/login", byASecret, detailAPI, s.wecomLogin},
+		{"GET", "/logout", anybody, pages, s.signedOut},
 		{"POST", "/logout", anyone, pages, s.signOut},
 		{"GET", "/chat", anyone, pages, s.home},
 		{"GET", "/chat/{page...}", anyone, pages, s.noPage},

@@ -34,7 +34,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			case rt.method == "GET":
 				r.leadsTo(got, 302, "/auth/wecom?next="+url.QueryEscape(sample(rt)))
 			default:
-				r.leadsTo(got, 303, "/auth/wecom")
+				r.leadsTo(got, 303, "/logout")
 			}
 			for _, bad := range []string{"x", strings.Repeat("a", 64), "dba_" + strings.Repeat("A", 49)} {
 				if got := r.do(rt.method, sample(rt), "", bearer(bad), with{"Cookie", r.cookie.name + "=" + bad}); got.StatusCode() < 300 {

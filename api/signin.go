@@ -17,6 +17,9 @@ import (
 type SignIn struct {
 	// Page is the page of WeCom's that a browser, by its User-Agent, signs in at.
 	Page func(userAgent, redirect, state string) string
+	// Silent tells whether a browser, by its User-Agent, is WeCom's own, so that
+	// Page leads back at once and without a question. nil: none is.
+	Silent func(userAgent string) bool
 	// Who turns the code that page sends back into a userid, once. An error of kind
 	// Denied says that the code proves nobody of ours.
 	Who func(ctx context.Context, code string) (userID string, err error)
@@ -34,7 +37,12 @@ func (s *Server) signIn(ctx context.Context, r *req) (any, error) {
 	if s.o.SignIn.Page == nil {
 		return view{fasthttp.StatusOK, "signin", nil}, nil
 	}
-	state, browser, err := s.o.Store.BeginSignIn(ctx, s.ownPath(r.Query("next")))
+	return s.toWeCom(ctx, r, store.SignIn{Next: s.ownPath(r.Query("next"))})
+}
+
+// toWeCom sends a browser to WeCom. What it wants stays here.
+func (s *Server) toWeCom(ctx context.Context, r *req, in store.SignIn) (any, error) {
+	state, browser, err := s.o.Store.BeginSignIn(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -57,24 +65,55 @@ func (s *Server) ownPath(next string) string {
 // sent there may come back, and once: otherwise somebody could be signed in as
 // somebody else without noticing.
 func (s *Server) signedIn(ctx context.Context, r *req) (any, error) {
-	next, err := s.o.Store.EndSignIn(ctx, r.Query("state"), s.state.read(r.ctx))
+	in, err := s.o.Store.EndSignIn(ctx, r.Query("state"), s.state.read(r.ctx))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, forbidden("this sign-in was not begun in this browser, or is over")
+		return notSignedIn(fasthttp.StatusForbidden, "over", false), nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	s.state.clear(r.ctx)
 	code := r.Query("code")
-	if code == "" { // the person said no
+	switch {
+	case in.Link != "":
+		return s.openLink(ctx, r, in, code)
+	case code == "": // the person said no
 		return view{fasthttp.StatusOK, "signin", nil}, nil
 	}
 	token, session, _, err := s.proven(ctx, code, "", r.client())
+	if v, ok := s.unproven(r, err, false); ok {
+		return v, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.cookie.set(r.ctx, token, session.ExpiresAt)
-	return redirect{fasthttp.StatusSeeOther, next}, nil
+	return redirect{fasthttp.StatusSeeOther, in.Next}, nil
+}
+
+// notSignedIn says why a sign-in at WeCom came to nothing, and how to go on: with
+// the link from the chat, which is still good, or from the start.
+func notSignedIn(status int, why string, link bool) view {
+	again := signInAgain
+	if link {
+		again = ""
+	}
+	return view{status, "notsignedin", struct{ Why, Again string }{why, again}}
+}
+
+// unproven is the page for an error that means that WeCom named nobody of ours,
+// or could not be asked. For others ok is false.
+func (s *Server) unproven(r *req, err error, link bool) (v view, ok bool) {
+	if errors.Is(err, notProven) {
+		return notSignedIn(notProven.status, "nobody", link), true
+	}
+	if e, ok := errors.AsType[*bot.Error](err); !ok || e.Kind != bot.Unavailable {
+		return view{}, false
+	}
+	s.o.Log.Warn("nobody could be signed in at WeCom", "route", r.template(), "id", r.id, "err", err)
+	p := s.explain(r.Lang(), err)
+	r.problemHeaders(p)
+	return notSignedIn(p.status, "silence", link), true
 }
 
 // member is a person as the sign-in API shows them.
@@ -121,22 +160,15 @@ var notProven = unauthorized("the code is used or unknown, or proves no active m
 // proven signs in the person whom a code of WeCom's proves. The code is used up
 // first; with an otp_code the token is as good as one made with it.
 func (s *Server) proven(ctx context.Context, code, otp string, from store.Client) (token string, session store.Session, p store.Profile, err error) {
-	if s.o.SignIn.Who == nil {
-		return "", session, p, notProven
+	userID, err := s.named(ctx, code)
+	if err == nil && userID == "" {
+		err = notProven
 	}
-	userID, err := s.o.SignIn.Who(ctx, code)
-	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind == bot.Denied {
-		return "", session, p, notProven
+	if err == nil {
+		err = s.active(ctx, userID)
 	}
 	if err != nil {
 		return "", session, p, err
-	}
-	person, err := s.o.SignIn.Person(ctx, userID)
-	if err != nil {
-		return "", session, p, err
-	}
-	if person.State != bot.Active {
-		return "", session, p, notProven
 	}
 	strong := false
 	if otp != "" {
@@ -163,4 +195,31 @@ func (s *Server) proven(ctx context.Context, code, otp string, from store.Client
 	}
 	p, err = s.o.Store.Profile(ctx, userID)
 	return token, session, p, err
+}
+
+// named asks WeCom whom a code proves, which uses the code up. "" is nobody of
+// ours.
+func (s *Server) named(ctx context.Context, code string) (userID string, err error) {
+	if s.o.SignIn.Who == nil {
+		return "", nil
+	}
+	userID, err = s.o.SignIn.Who(ctx, code)
+	switch e, ok := errors.AsType[*bot.Error](err); {
+	case err == nil:
+		return userID, nil
+	case ok && e.Kind == bot.Denied:
+		return "", nil
+	case ok:
+		return "", err
+	}
+	return "", bot.Fail(bot.Unavailable, "error.wecom", nil, err)
+}
+
+// active refuses whom the directory does not call active.
+func (s *Server) active(ctx context.Context, userID string) error {
+	person, err := s.o.SignIn.Person(ctx, userID)
+	if err == nil && person.State != bot.Active {
+		err = notProven
+	}
+	return err
 }

@@ -16,6 +16,7 @@ import (
 //	account.create   an account was made
 //	account.login    an account signed in, or (refused) could not
 //	keys.rotate      what older encryption keys sealed was sealed anew
+//	link.refuse      somebody else opened a link from the chat in WeCom (refused)
 //	link.reuse       a link from the chat was used again: refused, and what it gave revoked
 //	link.use         a link from the chat was exchanged for a token
 //	login            somebody signed in as an agent, or (refused) could not

@@ -43,6 +43,7 @@ type tokenRow struct {
 	LastUsed  *time.Time `bun:"last_used_at"`
 	Shared    string     `bun:"shared"`    // sealed, for the service desk's Redis; see servicedesk.go
 	ShareDue  bool       `bun:"share_due"` // and Redis does not know yet
+	WarnedAt  *time.Time `bun:"warned_at"` // its owner was told that somebody else opened this link
 }
 
 // Session is what a good token says about its bearer.
@@ -99,7 +100,7 @@ func (tx *Tx) mint(ctx context.Context, row *tokenRow) (string, error) {
 		row.Family = row.ID
 	}
 	tx.share(row, token)
-	if _, err := tx.db.NewInsert().Model(row).ExcludeColumn("used_at", "revoked_at", "last_used_at").Returning("NULL").Exec(ctx); err != nil {
+	if _, err := tx.db.NewInsert().Model(row).ExcludeColumn("used_at", "revoked_at", "last_used_at", "warned_at").Returning("NULL").Exec(ctx); err != nil {
 		return "", fmt.Errorf("make a token: %w", err)
 	}
 	return token, nil

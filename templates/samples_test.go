@@ -79,6 +79,7 @@ func sampleCards(word string) map[string]any {
 		"status":          sampleAgent(word),
 		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true},
 		"security.notice": m{"What": "otp_off", "At": sampleNow, "App": word, "System": word, "Address": word},
+		"link.opened":     m{"At": sampleNow, "App": word, "System": word, "Address": word, "Ended": true},
 		"login.ask":       sampleQuestion(word),
 		"login.answered":  sampleQuestion(word),
 		"password":        m{"ID": word, "Name": word, "URL": "https://desk.example.com/password?accessToken=x", "For": 10 * time.Minute},
@@ -92,11 +93,15 @@ func sampleCards(word string) map[string]any {
 func samplePages(word string) map[string]any {
 	delivery := m{"ID": 7, "To": word, "CreatedAt": sampleNow.Add(-5 * time.Hour), "Attempts": 9, "LastError": word}
 	return map[string]any{
-		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "OTP": true, "Wrong": true, "Wait": time.Duration(0)},
+		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "Named": false, "OTP": true, "Need": true, "Wrong": true, "Wait": time.Duration(0)},
 		"password": m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
 		"home":     m{"Name": word, "UserID": word, "Role": "admin", "Area": "admin", "Home": "/admin/welcome", "Outbox": "/admin/outbox", "SignOut": "/sign-out"},
 		"notfound": m{"Name": word, "Home": "/chat"},
 		"linkdead": nil,
+
+		"signedout":   m{"Again": "/auth/wecom?next=%2F"},
+		"notyours":    m{"Again": "/auth/wecom?next=%2F"},
+		"notsignedin": m{"Why": "silence", "Again": "/auth/wecom?next=%2F"},
 
 		"passworddone": nil,
 		"passworddead": nil,

@@ -200,7 +200,7 @@ func TestPagesAreSelfContained(t *testing.T) {
 func TestRedeemPostsTheTokenToItsOwnPath(t *testing.T) {
 	s := newSet(t)
 	var w bytes.Buffer
-	data := m{"Name": "李雷", "UserID": "lilei", "Expires": sampleNow.Add(10 * time.Minute), "Action": "/agent/chat?tab=2", "Token": "tok_1-2", "OTP": false, "Wrong": false, "Wait": time.Duration(0)}
+	data := m{"Name": "李雷", "UserID": "lilei", "Expires": sampleNow.Add(10 * time.Minute), "Action": "/agent/chat?tab=2", "Token": "tok_1-2", "Named": false, "OTP": false, "Need": false, "Wrong": false, "Wait": time.Duration(0)}
 	if err := s.Page(&w, "zh", "redeem", data); err != nil {
 		t.Fatal(err)
 	}

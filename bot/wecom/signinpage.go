@@ -10,7 +10,7 @@ import (
 type SignInPages struct {
 	CorpID    string
 	AgentID   int
-	Authorize string // wecom.oauth_authorize_url: inside WeCom, without a click (document 91022)
+	Authorize string // wecom.oauth_authorize_url: inside WeCom, without a click (document 91022); "" does without
 	QR        string // wecom.qr_login_url: in a browser, by a QR code (document 98152)
 }
 
@@ -18,7 +18,7 @@ type SignInPages struct {
 // with the state, which is letters and digits, and a code.
 func (p SignInPages) URL(userAgent, redirect, state string) string {
 	q := url.Values{"appid": {p.CorpID}, "agentid": {strconv.Itoa(p.AgentID)}, "redirect_uri": {redirect}, "state": {state}}
-	if InApp(userAgent) {
+	if p.Authorize != "" && InApp(userAgent) {
 		q.Set("response_type", "code")
 		q.Set("scope", "snsapi_base")
 		return join(p.Authorize, q) + "#wechat_redirect"
@@ -34,8 +34,14 @@ func join(page string, q url.Values) string {
 	return page + "?" + q.Encode()
 }
 
+// Silent reports whether a User-Agent is WeCom's own, whose member URL's page
+// names without a question.
+func (p SignInPages) Silent(userAgent string) bool {
+	return p.Authorize != "" && strings.Contains(userAgent, "wxwork")
+}
+
 // InApp reports whether a User-Agent is the web view of WeCom or WeChat, where a
 // member is known without a click (document 90457).
 func InApp(userAgent string) bool {
-	return strings.Contains(userAgent, "wxwork/") || strings.Contains(userAgent, "MicroMessenger/")
+	return strings.Contains(userAgent, "wxwork") || strings.Contains(userAgent, "MicroMessenger/")
 }

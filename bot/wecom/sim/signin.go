@@ -98,6 +98,29 @@ func (s *Sim) getUserDetail(c *call) (answer, *refusal) {
 
 var states = regexp.MustCompile(`^[a-zA-Z0-9]{1,128}$`)
 
+// personCookie is who the chat page is open as.
+const personCookie = "sandbox-person"
+
+// silent is what WeCom does in its own browser, whose member it knows: here it is
+// whoever the chat page is open as. Then scope snsapi_base asks nothing.
+func (s *Sim) silent(r *http.Request) (userID string, ok bool) {
+	who, err := r.Cookie(personCookie)
+	if err != nil || r.URL.Path != authorizePath || r.URL.Query().Get("scope") != "snsapi_base" || !strings.Contains(r.UserAgent(), "wxwork") {
+		return "", false
+	}
+	id, err := url.QueryUnescape(who.Value)
+	if err != nil {
+		return "", false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.people[canonical(id)]
+	if m == nil {
+		return "", false
+	}
+	return m.ID, true
+}
+
 // serveSignIn is both sign-in pages: it asks who one is, which WeCom knows, and
 // leads back. as=USERID in the query answers at once; as=! refuses.
 func (s *Sim) serveSignIn(w http.ResponseWriter, r *http.Request) {
@@ -109,6 +132,9 @@ func (s *Sim) serveSignIn(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		http.Error(w, reason, http.StatusBadRequest)
 		return
+	}
+	if who, ok := s.silent(r); ok && !q.Has("as") {
+		q.Set("as", who)
 	}
 	if !q.Has("as") {
 		s.signInPage(w, r)

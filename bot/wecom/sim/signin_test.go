@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"testing"
@@ -55,6 +56,51 @@ func TestSignIn(t *testing.T) {
 	}
 	if _, to := follow(t, b.QRLoginURL(), browser); to.Query().Has("code") || to.Query().Get("state") != "s" {
 		t.Errorf("who refuses is led to %s", to)
+	}
+	b.clean()
+}
+
+// In WeCom's own browser nobody is asked, once the chat page is open as somebody.
+func TestSilentSignIn(t *testing.T) {
+	b := newBench(t)
+	inside := url.Values{
+		"appid": {b.Config().CorpID}, "redirect_uri": {"http://127.0.0.1:1/back"}, "response_type": {"code"}, "scope": {"snsapi_base"}, "state": {"s"},
+	}
+	consent := maps.Clone(inside)
+	consent.Set("scope", "snsapi_privateinfo")
+	consent.Set("agentid", "1000002")
+	for _, c := range []struct {
+		query         url.Values
+		agent, cookie string
+		silent        bool
+	}{
+		{inside, "Mozilla/5.0 wxwork/4.1", "lilei", true},
+		{inside, "Mozilla/5.0 wxwork/4.1", "nobody", false},
+		{inside, "Mozilla/5.0 wxwork/4.1", "", false},
+		{inside, "Mozilla/5.0", "lilei", false},
+		{consent, "Mozilla/5.0 wxwork/4.1", "lilei", false},
+	} {
+		req, err := http.NewRequest("GET", b.AuthorizeURL()+"?"+c.query.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", c.agent)
+		req.AddCookie(&http.Cookie{Name: personCookie, Value: c.cookie})
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		to, err := url.Parse(resp.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (resp.StatusCode == http.StatusFound) != c.silent {
+			t.Errorf("%+v: %d", c, resp.StatusCode)
+		}
+		if c.silent && b.get("auth/getuserinfo", "code", to.Query().Get("code"))["userid"] != "LiLei" {
+			t.Errorf("%+v leads to %s", c, to)
+		}
 	}
 	b.clean()
 }

@@ -67,7 +67,12 @@ function drawPeople() {
 
 const standing = p => (p.status === 2 ? t('disabled') : p.status === 4 ? t('inactive') : p.status === 5 ? t('left') : p.hidden ? t('hidden') : '');
 
+// remember tells the sandbox's sign-in page who this WeCom belongs to, as the
+// real one knows.
+const remember = id => { document.cookie = `sandbox-person=${encodeURIComponent(id)}; path=/; SameSite=Lax`; };
+
 function drawHead() {
+  remember(current);
   const p = person(current);
   if (!p) return;
   $('who').textContent = t('as', p.name, $('appname').textContent);
