@@ -87,7 +87,10 @@ func TestLogIn(t *testing.T) {
 		r.want(r.do("POST", loginPath, `{`+who+`,"password":"a fine password","channel":"app","platform":"ios"}`), 200)
 	}
 	r.want(r.do("GET", "/api/agents/me", "", bearer(token)), 403, `"code":1002`)
-	r.want(r.do("POST", "/api/v1/user/logout", "", bearer(token)), 200, `"data":true`)
+	for _, body := range []string{`{"x":1}`, `{{{`, `[]`} {
+		r.want(r.do("POST", "/api/v1/user/logout", body, bearer(token)), 400)
+	}
+	r.want(r.do("POST", "/api/v1/user/logout", "{}", bearer(token)), 200, `"data":true`)
 	r.want(r.do("GET", "/api/v1/user/me", "", bearer(token)), 401)
 
 	for body, field := range map[string]string{

@@ -76,6 +76,15 @@ func (r *req) Bind(v any) error {
 	return badRequest(field, reason)
 }
 
+// Bodiless refuses a body with anything in it: whoever sends one expects it to
+// matter.
+func (r *req) Bodiless() error {
+	if len(r.ctx.PostBody()) == 0 {
+		return nil
+	}
+	return r.Bind(&struct{}{})
+}
+
 // fieldName writes a JSON pointer the way people write fields: users.0.email.
 func fieldName(p jsontext.Pointer) string {
 	var names []string

@@ -71,6 +71,9 @@ func (s *Server) me(_ context.Context, r *req) (any, error) { return r.who.shown
 
 // logout ends the token it is called with, and no other.
 func (s *Server) logout(ctx context.Context, r *req) (any, error) {
+	if err := r.Bodiless(); err != nil {
+		return nil, err
+	}
 	if r.who.master {
 		return nil, forbidden("the master key is revoked by changing security.master_key")
 	}
