@@ -32,6 +32,18 @@ func (s *Server) table() []route {
 		{"GET", "/api/agents", agentsOTP, agentsAPI, s.agentList},
 		{"POST", "/api/agents/password", ownSecret, agentsAPI, s.agentPassword},
 
+		{"GET", "/api/v1/bots", adminsOTP, detailAPI, s.bots},
+		{"POST", "/api/v1/bots", adminsOTP, detailAPI, s.makeBot},
+		{"GET", "/api/v1/bots/{bot_id}/share-tokens", adminsOTP, detailAPI, s.shares},
+		{"POST", "/api/v1/bots/{bot_id}/share-tokens", adminsOTP, detailAPI, s.share},
+		{"DELETE", "/api/v1/bot-share-tokens/{id}", adminsOTP, detailAPI, s.endShare},
+		{"GET", "/api/v1/public/bot-share/{share_token}", endUsers, detailAPI, s.publicShare},
+		{"POST", "/api/v1/public/bot-share/{share_token}/validate", visitors, detailAPI, s.validateShare},
+		{"GET", "/api/v1/end-users", adminsOTP, detailAPI, s.endUsers},
+		{"POST", "/api/v1/end-users", adminsOTP, detailAPI, s.makeEndUser},
+		{"POST", "/api/v1/end-users/{id}/reset-password", adminsOTP, detailAPI, s.resetEndUser},
+		{"DELETE", "/api/v1/end-users/{id}", adminsOTP, detailAPI, s.deleteEndUser},
+
 		{"GET", "/password", anybody, pages, s.passwordPage},
 		{"POST", "/password", byASecret, pages, s.passwordSet},
 		{"GET", "/", anybody, pages, s.front},
