@@ -43,7 +43,7 @@ var (
 	adminsOTP = policy{signedIn: true, level: bot.Admin}
 	everybody = policy{signedIn: true, weak: true, accounts: true}
 	endUsers  = policy{signedIn: true, accounts: true, endUser: true, noMaster: true}
-	visitors  = policy{signedIn: true, accounts: true, endUser: true} // or a system that asks on their behalf
+	visitors  = policy{signedIn: true, accounts: true, endUser: true}               // or a system that asks on their behalf
 	adminsAll = policy{signedIn: true, level: bot.Admin, patience: 2 * time.Minute} // for many things at once
 )
 

@@ -46,6 +46,10 @@ func (s *Server) table() []route {
 
 		{"GET", "/password", anybody, pages, s.passwordPage},
 		{"POST", "/password", byASecret, pages, s.passwordSet},
+		{"GET", "/s/{share_token}", anybody, pages, s.sharePage},
+		{"POST", "/s/{share_token}", byASecret, pages, s.shareSignIn},
+		{"GET", "/newpassword", anybody, pages, s.handOverPage},
+		{"POST", "/newpassword", byASecret, pages, s.handOver},
 		{"GET", "/", anybody, pages, s.front},
 		{"GET", "/auth/wecom", anybody, pages, s.signIn},
 		{"GET", "/auth/wecom/callback", anybody, pages, s.signedIn},
