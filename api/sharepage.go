@@ -42,8 +42,8 @@ func (s *Server) sharePage(ctx context.Context, r *req) (any, error) {
 		Name, Avatar, Welcome string
 		Questions             []string
 		Settings              []setting
-		Username, Action      string
-	}{b.Name, avatar, g.Welcome, g.Questions, settingsOf(g), who.account.Username, shareLink(token)}}, nil
+		Username              string
+	}{b.Name, avatar, g.Welcome, g.Questions, settingsOf(g), who.account.Username}}, nil
 }
 
 // looksAhead reports a request whose answer nobody may ever see.
@@ -67,17 +67,17 @@ func (s *Server) noShare(ctx context.Context, r *req, err error) (any, error) {
 	return deadShare, nil
 }
 
-// shareForm lets an end user sign in, once more after refused.
+// shareForm lets an end user sign in, once more after refused. It goes back to
+// where it came from, so the page does not repeat the token.
 func (s *Server) shareForm(ctx context.Context, r *req, refused *problem) (any, error) {
-	token := r.holes[0]
-	if _, err := s.o.Store.PeekShare(ctx, token); err != nil {
+	if _, err := s.o.Store.PeekShare(ctx, r.holes[0]); err != nil {
 		return s.noShare(ctx, r, err)
 	}
 	status := fasthttp.StatusOK
 	data := struct {
-		Action, Username string
-		Wrong, Often     bool
-	}{Action: shareLink(token)}
+		Username     string
+		Wrong, Often bool
+	}{}
 	if refused != nil {
 		status = refused.status
 		r.problemHeaders(refused)

@@ -108,9 +108,9 @@ func samplePages(word string) map[string]any {
 		"notfound": m{"Name": word, "Home": "/chat"},
 		"linkdead": nil,
 
-		"share": m{"Name": word, "Avatar": "/static/icon.svg", "Welcome": word, "Questions": []string{word}, "Username": word, "Action": "/s/x",
+		"share": m{"Name": word, "Avatar": "/static/icon.svg", "Welcome": word, "Questions": []string{word}, "Username": word,
 			"Settings": []m{{"Name": "language", "Value": "zh", "Switch": false, "On": false}, {"Name": "enable_thinking", "Value": "", "Switch": true, "On": true}}},
-		"sharesignin":     m{"Action": "/s/x", "Username": word, "Wrong": true, "Often": false},
+		"sharesignin":     m{"Username": word, "Wrong": true, "Often": false},
 		"sharedead":       nil,
 		"newpassword":     m{"Username": word, "Password": "", "Expires": sampleNow.Add(10 * time.Minute), "Action": "/newpassword", "Token": "x"},
 		"newpassworddead": nil,
