@@ -74,6 +74,7 @@ func (f fixture) opens(token string) error {
 type shareState struct {
 	made, revoked  bool
 	expires, clock int // minutes
+	opens          int
 }
 
 type shareCall struct {
@@ -100,7 +101,7 @@ var shareModel = porcupine.Model{
 		s, in, result := state.(shareState), input.(shareCall), output.(string)
 		switch in.op {
 		case "create":
-			return !s.made && result == "ok", shareState{true, false, in.minutes, s.clock}
+			return !s.made && result == "ok", shareState{made: true, expires: in.minutes, clock: s.clock}
 		case "wait":
 			s.clock += in.minutes
 			return true, s
@@ -111,6 +112,9 @@ var shareModel = porcupine.Model{
 			} else if s.revoked || s.expires <= s.clock {
 				want = "ended"
 			}
+			if in.op == "open" && want == "ok" {
+				s.opens++
+			}
 			return result == want, s
 		}
 		if !s.made {
@@ -118,7 +122,7 @@ var shareModel = porcupine.Model{
 		}
 		if in.op == "revoke" {
 			s.revoked = true
-			return result == "ok", s
+			return result == fmt.Sprint("ok after ", s.opens), s
 		}
 		if s.revoked {
 			return result == "ended", s
@@ -163,21 +167,21 @@ func TestSharesAreLinearizable(t *testing.T) {
 			for i := range shares {
 				shares[i] = &racedShare{token: newToken(kindShare), made: make(chan struct{})}
 			}
-			history := race(64, func(client int, do func(call shareCall, fn func() error)) {
+			history := race(64, func(client int, do func(call shareCall, fn func() (said string, err error))) {
 				sh := shares[client%8]
 				call := func(op string, minutes int) {
-					do(shareCall{client % 8, op, minutes}, func() error { return f.play(b, sh, op, at(minutes), minutes) })
+					do(shareCall{client % 8, op, minutes}, func() (string, error) { return f.play(b, sh, op, at(minutes), minutes) })
 				}
-				ops := []string{"open", "peek", "open", "open"}
+				ops := []string{"open", "peek", "open"}
 				switch role := client / 8; {
 				case role == 0:
-					ops = []string{"create", "open", "peek", "open"}
+					ops = []string{"create", "open", "peek"}
 				case role == 1 && round%3 != 1:
-					ops = []string{"open", "peek", "revoke", "open"}
+					ops = []string{"open", "revoke", "open"}
 				case role == 2 && round%3 != 0 && client%8 < 2:
-					ops = []string{"open", "wait", "open", "peek"}
+					ops = []string{"open", "wait", "peek"}
 				case role == 3 && round%2 == 1:
-					ops = []string{"peek", "open", "extend", "open"}
+					ops = []string{"peek", "extend", "open"}
 				}
 				for _, op := range ops {
 					switch op {
@@ -188,7 +192,8 @@ func TestSharesAreLinearizable(t *testing.T) {
 				}
 			})
 			for _, op := range history {
-				outcomes[op.Input.(shareCall).op+" "+op.Output.(string)]++
+				result, _, _ := strings.Cut(op.Output.(string), " ")
+				outcomes[op.Input.(shareCall).op+" "+result]++
 			}
 			if result := porcupine.CheckOperationsTimeout(shareModel, history, 30*time.Second); result != porcupine.Ok {
 				t.Fatalf("round %d: %s: %+v", round, result, history)
@@ -209,16 +214,17 @@ func TestSharesAreLinearizable(t *testing.T) {
 }
 
 // race lets n clients run at once, and records what they do and what came of it.
-func race(n int, client func(i int, do func(call shareCall, fn func() error))) (history []porcupine.Operation) {
+func race(n int, client func(i int, do func(call shareCall, fn func() (said string, err error)))) (history []porcupine.Operation) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	began, gate := time.Now(), make(chan struct{})
 	for i := range n {
 		all.Go(func() {
 			<-gate
-			client(i, func(call shareCall, fn func() error) {
+			client(i, func(call shareCall, fn func() (string, error)) {
 				op := porcupine.Operation{ClientId: i, Input: call, Call: time.Since(began).Nanoseconds()}
-				op.Output = outcome(fn())
+				said, err := fn()
+				op.Output = outcome(err) + said
 				op.Return = time.Since(began).Nanoseconds()
 				mu.Lock()
 				defer mu.Unlock()
@@ -231,12 +237,13 @@ func race(n int, client func(i int, do func(call shareCall, fn func() error))) (
 	return history
 }
 
-// play does one thing to a share.
-func (f fixture) play(b Bot, sh *racedShare, op string, at time.Time, minutes int) error {
+// play does one thing to a share. Whoever revokes it says how often it had been
+// opened: what was opened later would show there.
+func (f fixture) play(b Bot, sh *racedShare, op string, at time.Time, minutes int) (said string, err error) {
 	owner, ctx := Owner{UserID: "boss"}, f.t.Context()
 	switch op {
 	case "create":
-		return f.Tx(ctx, func(tx *Tx) error {
+		return "", f.Tx(ctx, func(tx *Tx) error {
 			made, err := tx.createShare(ctx, NewShare{Bot: b.ID, ExpiresAt: &at}, sh.token, owner)
 			tx.after(func() {
 				sh.id = made.ID
@@ -245,28 +252,30 @@ func (f fixture) play(b Bot, sh *racedShare, op string, at time.Time, minutes in
 			return err
 		})
 	case "open":
-		return f.opens(sh.token)
+		return "", f.opens(sh.token)
 	case "peek":
 		_, err := f.PeekShare(ctx, sh.token)
-		return err
+		return "", err
 	case "wait":
 		f.pass(time.Duration(minutes) * time.Minute)
-		return nil
+		return "", nil
 	}
-	return f.Tx(ctx, func(tx *Tx) (err error) {
-		if op == "revoke" {
-			_, err = tx.RevokeShare(ctx, sh.id, owner)
-		} else {
-			_, err = tx.ExtendShare(ctx, sh.id, at, owner)
+	err = f.Tx(ctx, func(tx *Tx) error {
+		if op == "extend" {
+			_, err := tx.ExtendShare(ctx, sh.id, at, owner)
+			return err
 		}
+		ended, err := tx.RevokeShare(ctx, sh.id, owner)
+		said = fmt.Sprint(" after ", ended.Opens)
 		return err
 	})
+	return said, err
 }
 
 // The checker itself must refuse what must not be.
 func TestShareModelRefuses(t *testing.T) {
 	for name, history := range map[string][]string{
-		"opened after it was revoked": {"create ok", "revoke ok", "open ok"}, "opened after it expired": {"create ok", "wait ok", "open ok"},
+		"opened after it was revoked": {"create ok", "revoke ok after 0", "open ok"}, "an open that was not counted": {"create ok", "open ok", "revoke ok after 0"}, "opened after it expired": {"create ok", "wait ok", "open ok"},
 		"ended for no reason": {"create ok", "open ended"}, "made twice": {"create ok", "create ok"},
 	} {
 		var ops []porcupine.Operation
@@ -278,6 +287,24 @@ func TestShareModelRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// Whoever waited until it expired is served no more, although it was good when
+// they came.
+func TestOpenLooksAtTheClockAgain(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.administrators("boss")
+		token, sh := f.shared(f.bot(Owner{UserID: "boss"}), Owner{UserID: "boss"}, time.Hour)
+		err := f.Tx(t.Context(), func(tx *Tx) error {
+			f.pass(time.Hour)
+			_, _, err := tx.openShare(t.Context(), token, visitor)
+			return err
+		})
+		list, listed := f.Shares(t.Context(), sh.Bot, master)
+		if !errors.Is(err, ErrEnded) || listed != nil || list[0].Opens != 0 {
+			t.Errorf("%v, %+v %v", err, list, listed)
+		}
+	})
 }
 
 // Opens are counted one by one, whoever else is at it; peeks are not.
