@@ -259,6 +259,7 @@ func (w *warden) live(master string) {
 	made := w.secret("made token", text(w.must(200, "POST", "/api/v1/tokens", master, map[string]string{"user": "hanmeimei", "name": "ci", "ttl": "1h"}), "accessToken"))
 	w.call("POST", "/api/v1/tokens/introspect", master, form, url.Values{"token": {made}}.Encode())
 	w.call("POST", "/api/v1/tokens/introspect", theirs, form, url.Values{"token": {theirs}}.Encode())
+	w.sharing(master)
 
 	asked, _ := w.call("GET", "/auth/wecom?next=/chat", "", "", "")
 	where, err := url.Parse(asked.Header.Get("Location"))
@@ -318,6 +319,45 @@ func (w *warden) inWeCom(owner string, people ...string) {
 			}
 		}
 	}
+}
+
+// sharing shares a bot with an end user, who comes in by every door there is.
+func (w *warden) sharing(master string) {
+	w.Helper()
+	form, jsonType := "application/x-www-form-urlencoded", "application/json"
+	found := func(body, pattern string) string {
+		if m := regexp.MustCompile(pattern).FindStringSubmatch(body); m != nil {
+			return m[1]
+		}
+		return ""
+	}
+	_, made := w.call("POST", "/api/v1/bots", master, jsonType, `{"name":"helper"}`)
+	bot := found(made, `"id":"([^"]+)"`)
+	_, made = w.call("POST", "/api/v1/bots/"+bot+"/share-tokens", master, jsonType, `{}`)
+	share := w.secret("share token", found(made, `"share_token":"([^"]+)"`))
+	password, next := w.made("end user's password"), w.made("end user's next password")
+	_, made = w.call("POST", "/api/v1/end-users", master, jsonType, `{"username":"kim","password":"`+password+`"}`)
+	kim := found(made, `"id":"([^"]+)"`)
+	w.call("GET", "/s/"+share, "", "", "")
+	w.call("POST", "/s/"+share, "", form, url.Values{"username": {"kim"}, "password": {w.made("wrong password of an end user")}}.Encode())
+	in, _ := w.call("POST", "/s/"+share, "", form, url.Values{"username": {"kim"}, "password": {password}}.Encode())
+	if len(in.Cookies()) != 1 {
+		w.Fatalf("the end user is not signed in: %s", in.Status)
+	}
+	theirs := w.secret("end user's token", in.Cookies()[0].Value)
+	if seen, body := w.call("GET", "/s/"+share, "", "", "", in.Cookies()...); seen.StatusCode != 200 || !strings.Contains(body, "helper") {
+		w.Fatalf("the end user sees %s %s", seen.Status, body)
+	}
+	w.call("GET", "/api/v1/public/bot-share/"+share, theirs, "", "")
+	w.call("POST", "/api/v1/public/bot-share/"+share+"/validate", theirs, jsonType, `{"bot_id":"x"}`)
+	w.call("POST", "/api/v1/end-users/"+kim+"/reset-password", master, jsonType, `{"password":"`+next+`"}`)
+	w.call("GET", "/api/v1/public/bot-share/"+share, theirs, "", "")
+
+	handOver := w.link("boss", "/user new lee", "hand-over token")
+	w.call("GET", "/newpassword?accessToken="+handOver, "", "", "")
+	_, shown := w.call("POST", "/newpassword", "", form, url.Values{"accessToken": {handOver}}.Encode())
+	w.secret("password handed over", found(shown, `<code>([^<]+)</code>`))
+	w.call("POST", "/newpassword", "", form, url.Values{"accessToken": {handOver}}.Encode())
 }
 
 // breakdown lets WeCom fail in every way there is while messages go out.
@@ -505,7 +545,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		for _, m := range regexp.MustCompile(`"access_token": ?"([^"]+)"`).FindAllStringSubmatch(toWeCom.String(), -1) {
 			w.secret("WeCom access token "+m[1], m[1])
 		}
-		if len(w.secrets) < 45 {
+		if len(w.secrets) < 52 {
 			t.Errorf("only %d secrets: %v", len(w.secrets), w.secrets)
 		}
 		res, err := http.Get("http://" + metrics.Addr().String() + "/metrics")

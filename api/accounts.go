@@ -79,21 +79,30 @@ func (s *Server) logIn(ctx context.Context, r *req) (any, error) {
 			return nil, badRequest(field, "is longer than 64 bytes or has control characters")
 		}
 	}
-	key, err := s.o.Store.AccountKey(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.limitedAs(ctx, key); err != nil {
-		return nil, err
-	}
-	token, _, account, err := s.o.Store.LogIn(ctx, name, in.Password, strings.Trim(in.Channel+" "+in.Platform, " "), r.client())
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, unauthorized("unknown user or wrong password")
-	}
+	token, _, account, err := s.passwordLogin(ctx, r, name, in.Password, strings.Trim(in.Channel+" "+in.Platform, " "))
 	if err != nil {
 		return nil, err
 	}
 	return signedInAs{token, showAccount(account)}, nil
+}
+
+var errWrongPassword = unauthorized("unknown user or wrong password")
+
+// passwordLogin signs an account in, within the limits on trying. What names what
+// the token is for.
+func (s *Server) passwordLogin(ctx context.Context, r *req, name, password, what string) (token string, session store.Session, a store.Account, err error) {
+	key, err := s.o.Store.AccountKey(ctx, name)
+	if err != nil {
+		return "", session, a, err
+	}
+	if err := r.limitedAs(ctx, key); err != nil {
+		return "", session, a, err
+	}
+	token, session, a, err = s.o.Store.LogIn(ctx, name, password, what, r.client())
+	if errors.Is(err, store.ErrNotFound) {
+		err = errWrongPassword
+	}
+	return token, session, a, err
 }
 
 // wishedAccount is an account as an administrator asks for it.

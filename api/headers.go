@@ -43,7 +43,7 @@ func (s *Server) sameOrigin(h *fasthttp.RequestHeader) bool {
 	case "", s.origin:
 		return true
 	case "null":
-		return !s.cookie.framed || len(h.Cookie(s.cookie.name)) == 0
+		return !s.cookie.framed || len(h.Cookie(s.cookie.name))+len(h.Cookie(s.guest.name)) == 0
 	}
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && u.Host == string(h.Host())

@@ -25,6 +25,8 @@ type policy struct {
 	weak     bool          // also for an administrator who gave no one-time password
 	proofs   bool          // changes how its caller proves who they are: not for the token a direct link carries
 	accounts bool          // also for accounts, who are nobody in the directory
+	endUser  bool          // for end users, and nobody else but the master key
+	noMaster bool          // not for the master key either, which is nobody who could look at something
 	patience time.Duration // how long the handler may take, handleTime unless set
 }
 
@@ -41,6 +43,8 @@ var (
 	theAdmins = policy{signedIn: true, level: bot.Admin, weak: true}
 	adminsOTP = policy{signedIn: true, level: bot.Admin}
 	everybody = policy{signedIn: true, weak: true, accounts: true}
+	endUsers  = policy{signedIn: true, accounts: true, endUser: true, noMaster: true}
+	visitors  = policy{signedIn: true, accounts: true, endUser: true}               // or a system that asks on their behalf
 	adminsAll = policy{signedIn: true, level: bot.Admin, patience: 2 * time.Minute} // for many things at once
 )
 
@@ -70,6 +74,8 @@ func (c caller) super() bool { return c.master || c.person.Level == bot.Admin }
 // admit decides whether the caller may use the route.
 func (s *Server) admit(p policy, c caller) error {
 	switch {
+	case c.master && p.noMaster:
+		return unauthorized("an end user has to sign in")
 	case c.master:
 		return nil
 	case c.account != nil && !p.accounts:
@@ -80,6 +86,8 @@ func (s *Server) admit(p policy, c caller) error {
 		return forbidden("this needs the role " + p.level.String())
 	case c.person.Level == bot.Admin && s.o.RequireAdminOTP && !c.session.OTP && !p.weak:
 		return errNoOTP
+	case p.endUser && (c.account == nil || !c.account.IsEndUser):
+		return forbidden("this is for end users")
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		{"GET", "/nowhere", 404, `{"message":"no such path","code":404}`, ""},
 		{"GET", "/api/agents/x/y", 404, `{"code":1004,"message":"no such path","data":null}`, ""},
 		{"GET", "/api/v1/user/you", 404, `{"message":"no such path","code":404,"data":null}`, ""},
-		{"GET", "/api/v1/bots", 404, `{"detail":"no such path"}`, ""},
+		{"GET", "/api/v1/robots", 404, `{"detail":"no such path"}`, ""},
 		{"GET", "/api/sessions/1", 404, `{"detail":"no such path"}`, ""},
 		{"GET", "/devices", 404, `{"success":false,"message":"no such path"}`, ""},
 		{"GET", "/kv/key", 404, `{"success":false,"message":"no such path"}`, ""},

@@ -71,6 +71,7 @@ type Server struct {
 	headers  [][2]string
 	cookie   cookie
 	state    cookie // of a browser that went to sign in
+	guest    cookie // of an end user who signed in to a share
 	origin   string // of public_url
 	master   [sha256.Size]byte
 	ids      ids
@@ -107,6 +108,7 @@ func New(o Options) (*Server, error) {
 		headers: securityHeaders(u.Scheme == "https", o.FrameAncestors),
 		cookie:  newCookie(u, len(o.FrameAncestors) > 0),
 		state:   newCookie(u, false).as("signin"),
+		guest:   newCookie(u, len(o.FrameAncestors) > 0).as("share"),
 		origin:  u.Scheme + "://" + u.Host,
 		ids:     newIDs(),
 	}

@@ -52,7 +52,10 @@ var secrets = regexp.MustCompile(`db[a-z]_[0-9A-Za-z]{49}`)
 var recoveryCodes = regexp.MustCompile(`[A-Z2-7]{4}(-[A-Z2-7]{4}){5}`)
 
 // ids differ too.
-var ids = regexp.MustCompile(`(?m)^[0-9a-f]{8} `)
+var (
+	ids   = regexp.MustCompile(`(?m)^[0-9a-f]{8} `)
+	uuids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
+)
 
 func replay(t *testing.T, script string) string {
 	d := newDesk(t, deskOptions{})
@@ -84,6 +87,9 @@ func replay(t *testing.T, script string) string {
 			if err := d.store.ExpireOTP(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			if err := d.store.RemindShares(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			for _, text := range d.pushed(who) {
 				write(&out, text)
 			}
@@ -104,7 +110,7 @@ func replay(t *testing.T, script string) string {
 			if seen := ids.FindString(answer); seen != "" {
 				id = strings.TrimSpace(seen)
 			}
-			write(&out, ids.ReplaceAllString(answer, "1a2b3c4d "))
+			write(&out, answer)
 		}
 	}
 	return out.String()
@@ -120,6 +126,7 @@ func (d *desk) fill(who, line string) string {
 
 func write(out *strings.Builder, answer string) {
 	answer = recoveryCodes.ReplaceAllString(answer, "ABCD-…")
+	answer = uuids.ReplaceAllString(ids.ReplaceAllString(answer, "1a2b3c4d "), "1a2b3c4d-…")
 	for line := range strings.SplitSeq(secrets.ReplaceAllStringFunc(answer, func(s string) string { return s[:4] + "…" }), "\n") {
 		out.WriteString(strings.TrimRight("< "+line, " ") + "\n")
 	}

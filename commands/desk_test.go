@@ -206,6 +206,12 @@ func (d *desk) scan(o bot.Outgoing) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	if strings.HasPrefix(link, "https://") { // the QR code of a share, for customers
+		if o.Safe {
+			d.t.Fatalf("%s cannot be passed on", link)
+		}
+		return
+	}
 	key, err := otplib.NewKeyFromURL(link)
 	if err != nil || !o.Safe || key.AccountName() != o.To {
 		d.t.Fatalf("picture for %s, safe %v: %v, %v", o.To, o.Safe, key, err)
@@ -231,7 +237,11 @@ func shown(all []bot.Outgoing, to string) (got []string) {
 		case o.Card != nil:
 			got = append(got, templates.Flatten(o.Card))
 		case o.Image != nil:
-			got = append(got, "(image)")
+			what := "(image)"
+			if link, err := sim.Scan(o.Image); err == nil && strings.HasPrefix(link, "https://") {
+				what = "(image of " + link + ")"
+			}
+			got = append(got, what)
 		case o.Recall != "":
 			got = append(got, "(recalled)")
 		default:

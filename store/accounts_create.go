@@ -53,10 +53,8 @@ func (s *Store) createAccounts(ctx context.Context, list []NewAccount, by string
 		return nil, err
 	}
 	err = s.Tx(ctx, func(tx *Tx) error {
-		if s.pg {
-			if _, err := tx.db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", accountLock)); err != nil {
-				return fmt.Errorf("create account: %w", err)
-			}
+		if err := tx.lockNames(ctx); err != nil {
+			return err
 		}
 		for i, n := range list {
 			if made[i].Err != nil {
@@ -75,6 +73,17 @@ func (s *Store) createAccounts(ctx context.Context, list []NewAccount, by string
 		return nil, err
 	}
 	return made, nil
+}
+
+// lockNames has this transaction alone take names. SQLite has one writer.
+func (tx *Tx) lockNames(ctx context.Context) error {
+	if !tx.s.pg {
+		return nil
+	}
+	if _, err := tx.db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", accountLock)); err != nil {
+		return fmt.Errorf("create account: %w", err)
+	}
+	return nil
 }
 
 // createAccount takes the account's names and stores it, or takes nothing.

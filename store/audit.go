@@ -15,6 +15,10 @@ import (
 //
 //	account.create   an account was made
 //	account.login    an account signed in, or (refused) could not
+//	bot.create       a bot was made
+//	enduser.delete   an end user's account was deleted
+//	enduser.password a new password was made and shown, once
+//	enduser.reset    the old one ended
 //	keys.rotate      what older encryption keys sealed was sealed anew
 //	link.refuse      somebody else opened a link from the chat in WeCom (refused)
 //	link.reuse       a link from the chat was used again: refused, and what it gave revoked
@@ -38,6 +42,10 @@ import (
 //	person.return    the directory calls their userid active again
 //	role.grant       an administrator gave a role
 //	role.revoke      and took it back
+//	share.create     a bot was shared
+//	share.extend     for longer
+//	share.open       an end user saw the bot
+//	share.revoke     and no more
 //	status.return    a timed status ended
 //	status.set       an agent's status was set
 //	token.make       an access token was made by an administrator

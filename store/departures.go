@@ -22,6 +22,7 @@ type Departure struct {
 	Password bool
 	Roles    []string // that were granted, not those of rules
 	Agent    bool
+	Shares   int // of their bots, that were still good
 }
 
 // String lists it for the audit trail.
@@ -38,6 +39,9 @@ func (d Departure) String() string {
 	}
 	if d.Agent {
 		parts = append(parts, "agent")
+	}
+	if d.Shares > 0 {
+		parts = append(parts, "shares "+strconv.Itoa(d.Shares))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -86,6 +90,9 @@ func (tx *Tx) CutOff(ctx context.Context, userID string, why bot.State) error {
 // endEverything is where whatever a person may own here has to be named.
 func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err error) {
 	if d.Tokens, _, err = tx.revoke(ctx, "left", "account = '' AND person = ?", id); err != nil {
+		return err
+	}
+	if d.Shares, err = tx.orphan(ctx, id); err != nil {
 		return err
 	}
 	status, err := tx.OTPStatus(ctx, id)

@@ -25,8 +25,11 @@ type OTPKey struct {
 }
 
 // PNG is the picture an authenticator scans.
-func (k OTPKey) PNG() ([]byte, error) {
-	key, err := otp.NewKeyFromURL(k.URL)
+func (k OTPKey) PNG() ([]byte, error) { return drawQR(k.URL) }
+
+// drawQR draws any address as a QR code.
+func drawQR(address string) ([]byte, error) {
+	key, err := otp.NewKeyFromURL(address)
 	if err != nil {
 		return nil, fmt.Errorf("draw the QR code: %w", err)
 	}

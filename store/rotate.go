@@ -19,8 +19,9 @@ type sealedColumn struct {
 	kept   bool     // nobody starts without its keys; the others go by themselves in hours
 	row    []string // columns that name a row
 	bound  func(row []string) string
-	lasts  bool // what depends on a key does so for as long as it is there
-	at     int  // where in the value the key's id begins, 1 unless set
+	lasts  bool   // what depends on a key does so for as long as it is there
+	at     int    // where in the value the key's id begins, 1 unless set
+	kind   string // of the token that the value is, which the column hash finds it by
 }
 
 // sealed lists them all. Passwords cannot be sealed anew, as nobody knows them:
@@ -29,6 +30,7 @@ var sealed = []sealedColumn{
 	{what: "one-time passwords", table: "otp", column: "secret", where: "secret <> ''", kept: true, row: []string{"person"}, bound: func(r []string) string { return otpRow{Person: r[0]}.bound() }},
 	{what: "recovery codes", table: "recovery_codes", column: "hash", where: "hash <> ''", kept: true, row: []string{"person", "n"}, bound: func(r []string) string { return recoveryBound(r[0], r[1]) }},
 	{what: "tokens shared with the service desk", table: "tokens", column: "shared", where: "shared <> ''", row: []string{"id"}, bound: func(r []string) string { return sharedPlace(r[0]) }},
+	{what: "share links", table: "share_tokens", column: "link", where: "link <> ''", row: []string{"id"}, bound: func(r []string) string { return sharePlace(r[0]) }, kind: kindShare},
 	{what: "messages not delivered", table: "outbox", column: "body", where: "body <> ''", row: []string{"id", "digest"}, bound: func(r []string) string { return "outbox/" + r[1] }},
 	{what: "messages not answered", table: "inbox", column: "message", where: "done_at IS NULL", row: []string{"seq", "key"}, bound: func(r []string) string { return "inbox/" + r[1] }},
 	{what: "passwords of people", table: "passwords", column: "hash", where: "hash LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},
@@ -183,6 +185,9 @@ func (s *Store) rotate(ctx context.Context, c sealedColumn, skip int) (done int,
 			}
 			q := tx.db.NewUpdate().TableExpr(c.table).Set("? = ?", bun.Ident(c.column), s.keys.seal(c.bound(name), plain)).
 				Where("? = ?", bun.Ident(c.column), old) // or it was written meanwhile, with the first key
+			if c.kind != "" {
+				q = q.Set("hash = ?", s.keys.digest(c.kind, string(plain)))
+			}
 			for i, column := range c.row {
 				q = q.Where("? = ?", bun.Ident(column), name[i])
 			}

@@ -151,6 +151,8 @@ const (
 	kindAccess = "dba" // opens the API and the pages
 	kindLink   = "dbl" // exchanged, once, for an access token
 
+	kindShare    = "dbs" // opens the page of a bot
+	kindHandOver = "dbh" // shows an end user's new password, once
 	kindPassword = "dbp" // sets a local password, once
 	kindLogin    = "dbw" // waits for a login to be approved in the chat
 )

@@ -81,16 +81,13 @@ func (tx *Tx) EndToken(ctx context.Context, id, owner, by string) error {
 	if owner != "" {
 		where, args = where+" AND person = ?", append(args, bot.Canonical(owner))
 	}
-	// Whatever the database's order of letters, it is one among equally long
-	// hexadecimal ids.
-	const first, last = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	id = strings.ToLower(id)
-	if len(id) < shortID || len(id) > len(first) || strings.Trim(id, "0123456789abcdef-") != "" {
+	from, to, ok := idsFrom(id)
+	if !ok {
 		return ErrNotFound
 	}
 	var found []tokenRow
 	err := tx.db.NewSelect().Model(&found).Column("id", "person", "account").Where(where, args...).Where("revoked_at IS NULL").
-		Where("id BETWEEN ? AND ?", id+first[len(id):], id+last[len(id):]).Limit(2).Scan(ctx)
+		Where("id BETWEEN ? AND ?", from, to).Limit(2).Scan(ctx)
 	if err != nil {
 		return fmt.Errorf("end token: %w", err)
 	}
@@ -103,6 +100,17 @@ func (tx *Tx) EndToken(ctx context.Context, id, owner, by string) error {
 	}
 	tx.Audit(AuditEntry{Actor: by, Action: "token.revoke", Target: holder(found[0].session()), Detail: found[0].ID})
 	return err
+}
+
+// idsFrom is the first and the last id that begin as a person typed one. Whatever
+// the database's order of letters, it is one among equally long hexadecimal ids.
+func idsFrom(id string) (from, to string, ok bool) {
+	const first, last = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+	id = strings.ToLower(id)
+	if len(id) < shortID || len(id) > len(first) || strings.Trim(id, "0123456789abcdef-") != "" {
+		return "", "", false
+	}
+	return id + first[len(id):], id + last[len(id):], true
 }
 
 // holder is how the audit trail calls the one whose token it is.

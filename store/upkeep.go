@@ -37,6 +37,9 @@ func (s *Store) Upkeep(ctx context.Context) {
 		if err := s.ExpireOTP(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("upkeep", "err", err)
 		}
+		if err := s.RemindShares(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("upkeep", "err", err)
+		}
 		if n%60 == 0 {
 			if err := s.Purge(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Warn("upkeep", "err", err)

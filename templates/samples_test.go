@@ -42,7 +42,13 @@ func sampleTexts(word string) map[string]any {
 		"role.rule": m{"Rule": "department:8"},
 		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
 			"Anyone": false, "Active": true, "Allowed": false},
-		"time.days": 1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
+		"bot":          m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
+		"bot.made":     m{"ShortID": "1a2b3c4d", "Name": word},
+		"share":        m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
+		"share.qr":     sampleShare(word),
+		"user":         m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
+		"user.removed": m{"Username": word},
+		"time.days":    1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
 		"time.ago":        word,
 		"agents":          m{"Agents": []m{sampleAgent(word), sampleAgent(word)}, "Status": ""},
 		"audit":           m{"Entries": []m{entry, entry}, "UserID": ""},
@@ -76,8 +82,12 @@ func sampleTexts(word string) map[string]any {
 
 func sampleCards(word string) map[string]any {
 	return map[string]any{
+		"share":           sampleShare(word),
+		"share.ending":    sampleShare(word),
+		"share.new":       sampleShare(word),
+		"user":            m{"Username": word, "URL": "https://desk.example.com/newpassword?accessToken=x", "For": 10 * time.Minute},
 		"status":          sampleAgent(word),
-		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true},
+		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2},
 		"security.notice": m{"What": "otp_off", "At": sampleNow, "App": word, "System": word, "Address": word},
 		"link.opened":     m{"At": sampleNow, "App": word, "System": word, "Address": word, "Ended": true},
 		"login.ask":       sampleQuestion(word),
@@ -102,6 +112,12 @@ func samplePages(word string) map[string]any {
 		"signedout":   m{"Again": "/auth/wecom?next=%2F"},
 		"notyours":    m{"Again": "/auth/wecom?next=%2F"},
 		"notsignedin": m{"Why": "silence", "Again": "/auth/wecom?next=%2F"},
+		"share": m{"Name": word, "Avatar": "/static/icon.svg", "Welcome": word, "Questions": []string{word}, "Username": word,
+			"Settings": []m{{"Name": "language", "Value": "zh", "Switch": false, "On": false}, {"Name": "enable_thinking", "Value": "", "Switch": true, "On": true}}},
+		"sharesignin":     m{"Username": word, "Wrong": true, "Often": false},
+		"sharedead":       nil,
+		"newpassword":     m{"Username": word, "Password": "", "Expires": sampleNow.Add(10 * time.Minute), "Action": "/newpassword", "Token": "x"},
+		"newpassworddead": nil,
 
 		"passworddone": nil,
 		"passworddead": nil,
@@ -113,4 +129,12 @@ func samplePages(word string) map[string]any {
 
 func tokenOf(word string) m {
 	return m{"ShortID": "1a2b3c4d", "User": word, "Name": word, "Source": "chat", "ExpiresAt": sampleNow.Add(8 * time.Hour), "LastUsedAt": sampleNow}
+}
+
+func sampleShare(word string) m {
+	until := sampleNow.Add(7 * 24 * time.Hour)
+	return m{
+		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "ShortID": "1b4e28ba", "BotName": word, "Name": word, "URL": "https://desk.example.com/s/x",
+		"Opens": 12, "OpenedAt": &sampleNow, "ExpiresAt": &until, "Left": 7 * 24 * time.Hour, "RevokedAt": (*time.Time)(nil),
+	}
 }

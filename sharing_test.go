@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
+)
+
+// post calls the API with JSON and gives its answer, unwrapped if it is wrapped.
+func post(t *testing.T, address, token, body string) map[string]any {
+	t.Helper()
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		q.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode >= 300 {
+		t.Fatalf("%s: %s %s %v", address, res.Status, text, err)
+	}
+	got := map[string]any{}
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if data, ok := got["data"].(map[string]any); ok {
+		return data
+	}
+	return got
+}
+
+// count is how many elements of a kind the page has.
+func (b tab) count(selector string) string {
+	b.t.Helper()
+	return b.eval("String(document.querySelectorAll(`" + selector + "`).length)")
+}
+
+// TestSharingInBrowser goes through sharing a bot as it happens: the administrator
+// makes it, shares it and makes an account in the chat; the customer takes the
+// password, opens the link and signs in; the administrator sees it and revokes.
+func TestSharingInBrowser(t *testing.T) {
+	gateway, sandbox := startDemo(t)
+	b := newBrowser(t)
+	const link = `[...document.querySelectorAll("a")].map(a => a.href).filter(h => h.includes("%")).at(-1) ?? ""`
+	find := func(part string) string {
+		b.until(`(` + strings.ReplaceAll(link, "%", part) + `) != ""`)
+		return b.eval(strings.ReplaceAll(link, "%", part))
+	}
+	page := func() string { return b.eval(`document.body.innerText`) }
+
+	b.do("the administrator asks for a link", looks("light", 720, 620), chromedp.Navigate(sandbox), chromedp.Click(`[data-person="boss"]`), say("/login"))
+	_, ticket, _ := strings.Cut(find("accessToken=dbl"), "accessToken=")
+	token := post(t, gateway+"/api/v1/tokens/exchange", "", `{"access_token":"`+ticket+`"}`)["accessToken"].(string)
+	secret := post(t, gateway+"/api/agents/otp-bind", token, `{}`)["secret"].(string)
+	code, err := totp.GenerateCode(secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	post(t, gateway+"/api/agents/otp-verify", token, `{"otp_code":"`+code+`"}`)
+	post(t, gateway+"/api/v1/bots", token, `{"name":"helper","settings":{"avatar_url":"/static/icon.svg","welcome":"Good day! Ask me about returns, warranty and invoices.",`+
+		`"suggested_questions":["How do I return something?","How long is the warranty?","Can I have an invoice?"],"language":"en","enable_thinking":false,"enable_memori":true,"system_prompt":"not for customers"}}`)
+
+	b.do("shares it", say("/share new helper fair 7d"))
+	share := find("/s/dbs_")
+	b.do("makes an account", say("/user new kim"))
+	handOver := find("/newpassword?")
+
+	b.do("the customer opens the link to their password", chromedp.Navigate(handOver), chromedp.WaitVisible(`form button`))
+	if b.count(".secret") != "0" {
+		t.Errorf("without a press the page shows\n%s", page())
+	}
+	b.do("presses", chromedp.Click(`form button`), chromedp.WaitVisible(`.secret code`))
+	password := b.eval(`document.querySelector(".secret code").innerText`)
+	// What the picture shows is no password of anybody's.
+	b.eval(`document.querySelector(".secret code").innerText = "k7qm-x3fw-9acd-h2pt"`)
+	b.picture("password.png")
+	b.do("opens it again", chromedp.Navigate(handOver))
+	if again := page(); strings.Contains(again, password) || !strings.Contains(again, "/user reset") {
+		t.Errorf("once more it shows\n%s", again)
+	}
+
+	b.do("opens the share", chromedp.Navigate(share), chromedp.WaitVisible(`input[name="password"]`))
+	if strings.Contains(page(), "Good day") {
+		t.Errorf("a stranger sees\n%s", page())
+	}
+	b.do("signs in with a wrong password", chromedp.SendKeys(`input[name="username"]`, "kim"), chromedp.SendKeys(`input[name="password"]`, "wrong password"), chromedp.Click(`form button`), chromedp.WaitVisible(`[role="alert"]`))
+	b.do("and with the right one", chromedp.SendKeys(`input[name="password"]`, password), chromedp.Click(`form button`), chromedp.WaitVisible(`.welcome`))
+	if seen := page(); !strings.Contains(seen, "Good day!") || !strings.Contains(seen, "How long is the warranty?") || strings.Contains(seen, "not for customers") {
+		t.Errorf("the customer sees\n%s", seen)
+	}
+	b.until(`document.querySelector(".bot img").naturalWidth > 0`) // the page may show the picture
+	b.picture("share.png")
+
+	b.do("the administrator looks at the shares", chromedp.Navigate(sandbox), chromedp.Click(`[data-person="boss"]`), say("/share list"))
+	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("1 次"))`)
+	b.do("and revokes", chromedp.Click(`[data-card] [data-key^="/share revoke"]`))
+	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("已撤销"))`)
+	b.do("the customer is out", chromedp.Navigate(share))
+	if gone := page(); b.count("main") != "1" || b.count("form") != "0" || strings.Contains(gone, "Good day") {
+		t.Errorf("after it was revoked the page shows\n%s", gone)
+	}
+}
