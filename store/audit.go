@@ -15,6 +15,14 @@ import (
 //
 //	account.create   an account was made
 //	account.login    an account signed in, or (refused) could not
+//	app.name         a pupil chose a name for an app's token
+//	app.revoke       an app's token was revoked
+//	app.token        an app got a token of a device, or (refused) could not
+//	device.add       a device was made
+//	device.auth.add  a way for apps to get tokens of it was made
+//	device.auth.change
+//	device.auth.remove
+//	device.remove    a device went, with everything on it
 //	keys.rotate      what older encryption keys sealed was sealed anew
 //	link.reuse       a link from the chat was used again: refused, and what it gave revoked
 //	link.use         a link from the chat was exchanged for a token

@@ -22,6 +22,7 @@ type Departure struct {
 	Password bool
 	Roles    []string // that were granted, not those of rules
 	Agent    bool
+	Devices  int // that are nobody's now
 }
 
 // String lists it for the audit trail.
@@ -38,6 +39,9 @@ func (d Departure) String() string {
 	}
 	if d.Agent {
 		parts = append(parts, "agent")
+	}
+	if d.Devices > 0 {
+		parts = append(parts, "devices "+strconv.Itoa(d.Devices))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -109,6 +113,9 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 		return err
 	}
 	delete(tx.granted, id)
+	if d.Devices, err = tx.disown(ctx, id); err != nil {
+		return err
+	}
 	if err := tx.offDuty(ctx); err != nil {
 		return err
 	}
