@@ -25,6 +25,8 @@ type policy struct {
 	weak     bool          // also for an administrator who gave no one-time password
 	proofs   bool          // changes how its caller proves who they are: not for the token a direct link carries
 	accounts bool          // also for accounts, who are nobody in the directory
+	app      bool          // for apps, by the token of a device, and for nobody else
+	writes   bool          // and not for one that may only read
 	patience time.Duration // how long the handler may take, handleTime unless set
 }
 
@@ -40,6 +42,9 @@ var (
 	theAdmins = policy{signedIn: true, level: bot.Admin, weak: true}
 	adminsOTP = policy{signedIn: true, level: bot.Admin}
 	everybody = policy{signedIn: true, weak: true, accounts: true}
+	owners    = policy{signedIn: true, accounts: true}
+	appReads  = policy{signedIn: true, app: true}
+	appWrites = policy{signedIn: true, app: true, writes: true}
 	adminsAll = policy{signedIn: true, level: bot.Admin, patience: 2 * time.Minute} // for many things at once
 )
 
@@ -49,6 +54,7 @@ type caller struct {
 	session store.Session
 	master  bool           // the master key: no person, and every right
 	account *store.Account // whose token it is, when it is no person's
+	app     *store.App     // or the app with a device's token, which is nobody's
 }
 
 // actor is how the audit trail calls the caller. No userid has a space or a
@@ -69,7 +75,11 @@ func (c caller) super() bool { return c.master || c.person.Level == bot.Admin }
 // admit decides whether the caller may use the route.
 func (s *Server) admit(p policy, c caller) error {
 	switch {
-	case c.master:
+	case p.app != (c.app != nil):
+		return unauthorized("the token is unknown, expired or revoked")
+	case p.writes && c.app.ReadOnly:
+		return bot.Fail(bot.Denied, "device.readonly", nil, nil)
+	case p.app, c.master:
 		return nil
 	case c.account != nil && !p.accounts:
 		return forbidden("this is for people of the corporation's directory")
