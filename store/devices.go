@@ -74,8 +74,8 @@ func canonicalNamespace(s string) string {
 // namespaceFits refuses what people could not tell apart or not type again.
 func namespaceFits(s string) bool {
 	n := utf8.RuneCountInString(s)
-	return n > 0 && n <= namespaceMax && utf8.ValidString(s) && strings.Trim(s, " ") == s &&
-		!strings.ContainsFunc(s, func(r rune) bool { return r != ' ' && !unicode.IsPrint(r) || r == utf8.RuneError })
+	return n > 0 && n <= namespaceMax && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) || r == utf8.RuneError })
 }
 
 // NewDevice makes a device. Without a namespace its id is that, too.

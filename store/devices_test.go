@@ -69,7 +69,7 @@ func TestDevicesAndTheirOwners(t *testing.T) {
 			{"x", "class-3a", "device.taken"}, {"x", "ＣＬＡＳＳ－３ａ", "device.taken"}, {"x", strings.ToUpper(own.ID), "device.taken"},
 			{"x", " class", "device.namespace"}, {"x", "a\u200bb", "device.namespace"}, {"x", "a\nb", "device.namespace"},
 			{"x", strings.Repeat("班", 65), "device.namespace"}, {"", "ok", "device.name"}, {"a\x00", "ok", "device.name"},
-			{"x", strings.Repeat("班", 64), ""}, {"x", "Class 3 B", ""},
+			{"x", strings.Repeat("班", 64), ""}, {"x", "Class 3 B", "device.namespace"}, {"x", "a\u3000b", "device.namespace"}, {"x", "Class.3_B@5/6", ""},
 		} {
 			err := f.Tx(ctx, func(tx *Tx) error { _, err := tx.NewDevice(ctx, ada, c.name, c.namespace); return err })
 			if got := errKey(err); got != c.want {
