@@ -19,10 +19,10 @@ import (
 //	app.revoke       an app's token was revoked
 //	app.token        an app got a token of a device, or (refused) could not
 //	device.add       a device was made
-//	device.auth.add  a way for apps to get tokens of it was made
-//	device.auth.change
-//	device.auth.remove
+//	device.close     a way for apps to get tokens of it was removed, and its tokens
+//	device.open      a way for apps to get tokens of it was made
 //	device.remove    a device went, with everything on it
+//	device.reopen    and changed, which ends the tokens it gave
 //	keys.rotate      what older encryption keys sealed was sealed anew
 //	link.reuse       a link from the chat was used again: refused, and what it gave revoked
 //	link.use         a link from the chat was exchanged for a token

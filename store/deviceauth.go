@@ -151,7 +151,7 @@ func (tx *Tx) addConfig(ctx context.Context, o Owner, device string, c ConfigCha
 	if _, err := tx.db.NewInsert().Model(&made).ExcludeColumn("used_at").Returning("NULL").Exec(ctx); err != nil {
 		return DeviceConfig{}, fmt.Errorf("add a configuration: %w", err)
 	}
-	tx.Audit(AuditEntry{Actor: o.Audited(), Action: "device.auth.add", Target: d.ID, Detail: made.ID})
+	tx.Audit(AuditEntry{Actor: o.Audited(), Action: "device.open", Target: d.ID, Detail: made.ID})
 	return made, nil
 }
 
@@ -180,7 +180,7 @@ func (tx *Tx) changeConfig(ctx context.Context, o Owner, device, id string, c Co
 	if _, err := tx.db.NewDelete().Model((*App)(nil)).Where("config = ?", id).Exec(ctx); err != nil {
 		return DeviceConfig{}, fmt.Errorf("end the tokens of a configuration: %w", err)
 	}
-	tx.Audit(AuditEntry{Actor: o.Audited(), Action: "device.auth.change", Target: d.ID, Detail: id})
+	tx.Audit(AuditEntry{Actor: o.Audited(), Action: "device.reopen", Target: d.ID, Detail: id})
 	return changed, nil
 }
 
@@ -225,7 +225,7 @@ func (tx *Tx) RemoveConfig(ctx context.Context, o Owner, device, id string) erro
 	if err != nil {
 		return err
 	}
-	tx.Audit(AuditEntry{Actor: o.Audited(), Action: "device.auth.remove", Target: d.ID, Detail: gone})
+	tx.Audit(AuditEntry{Actor: o.Audited(), Action: "device.close", Target: d.ID, Detail: gone})
 	return nil
 }
 

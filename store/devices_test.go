@@ -119,7 +119,7 @@ func TestRemoveDevice(t *testing.T) {
 		if _, _, err := f.OpenNamespace(ctx, "one", "secret", "x", Client{}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%v", err)
 		}
-		want := []string{"device.add ok", "device.auth.add ok", "app.token ok", "device.remove ok"}
+		want := []string{"device.add ok", "device.open ok", "app.token ok", "device.remove ok"}
 		if diff := cmp.Diff(want, f.events(d.ID)); diff != "" {
 			t.Error(diff)
 		}
