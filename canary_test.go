@@ -261,6 +261,26 @@ func (w *warden) live(master string) {
 	w.call("POST", "/api/v1/tokens/introspect", theirs, form, url.Values{"token": {theirs}}.Encode())
 	w.sharing(master)
 
+	var device, app struct{ UUID, Token string }
+	shared := w.made("password of a device")
+	_, said := w.call("POST", "/devices", theirs, "application/json", `{"name":"board","namespace":"canary"}`)
+	if err := json.Unmarshal([]byte(said), &device); err != nil {
+		w.Fatal(err)
+	}
+	w.call("POST", "/auto-auth/devices/"+device.UUID+"/auth-configs", theirs, "application/json", `{"password":"`+shared+`","deviceType":"student"}`)
+	w.call("POST", "/auto-auth/devices/"+device.UUID+"/auth-configs", theirs, "application/json", `{"password":"`+shared+`"}`)
+	_, said = w.call("POST", "/apps/auth/token", "", "application/json", `{"namespace":"canary","password":"`+shared+`","appId":"x"}`)
+	if err := json.Unmarshal([]byte(said), &app); err != nil {
+		w.Fatal(err)
+	}
+	w.call("POST", "/apps/tokens/"+w.secret("token of an app", app.Token)+"/set-student-name", "", "application/json", `{"name":"nobody"}`)
+	w.call("POST", "/apps/auth/token", "", "application/json", `{"namespace":"canary","password":"`+w.made("wrong password of a device")+`","appId":"x"}`)
+	w.call("GET", "/kv/none", app.Token, "", "")
+	w.box.Say("hanmeimei", "/device new hers")
+	opens, choice := w.link("hanmeimei", "/device auth add hers", "link of a device"), w.made("chosen password of a device")
+	w.call("GET", "/password?accessToken="+opens, "", "", "")
+	w.call("POST", "/password", "", form, url.Values{"accessToken": {opens}, "password": {choice}, "again": {choice}}.Encode())
+
 	asked, _ := w.call("GET", "/auth/wecom?next=/chat", "", "", "")
 	where, err := url.Parse(asked.Header.Get("Location"))
 	if err != nil {
@@ -545,7 +565,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		for _, m := range regexp.MustCompile(`"access_token": ?"([^"]+)"`).FindAllStringSubmatch(toWeCom.String(), -1) {
 			w.secret("WeCom access token "+m[1], m[1])
 		}
-		if len(w.secrets) < 52 {
+		if len(w.secrets) < 55 {
 			t.Errorf("only %d secrets: %v", len(w.secrets), w.secrets)
 		}
 		res, err := http.Get("http://" + metrics.Addr().String() + "/metrics")

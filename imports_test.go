@@ -27,7 +27,7 @@ var mayImport = map[string]struct {
 	"deskbell/bot/wecom/sim": {ours: []string{"bot/wecom"}, why: "the stand-in shares the crypto and nothing else, or it would vouch for itself"},
 	"deskbell/store": {
 		ours:   []string{"bot"},
-		others: []string{"github.com/uptrace/bun", "modernc.org/sqlite", "github.com/redis/go-redis", "github.com/google/uuid", "github.com/pquerna/otp", "golang.org/x/crypto/bcrypt"},
+		others: []string{"github.com/uptrace/bun", "modernc.org/sqlite", "github.com/redis/go-redis", "github.com/google/uuid", "github.com/pquerna/otp", "golang.org/x/crypto/bcrypt", "golang.org/x/crypto/argon2"},
 		why:    "only store knows SQL, Redis and secrets at rest",
 	},
 	"deskbell/store/storetest": {others: []string{"github.com/uptrace/bun"}, why: "it makes databases for tests"},

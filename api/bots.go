@@ -31,7 +31,7 @@ type itemList[T any] struct {
 }
 
 // owner is the caller as the one who owns bots.
-func (c caller) owner() store.Owner { return store.Owner{UserID: c.person.ID, Master: c.master} }
+func (c caller) asker() store.Asker { return store.Asker{UserID: c.person.ID, Master: c.master} }
 
 // sharing words what store says of bots and shares.
 func sharing(err error) error {
@@ -71,7 +71,7 @@ func (s *Server) makeBot(ctx context.Context, r *req) (any, error) {
 	}
 	var made store.Bot
 	err := s.o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		made, err = tx.NewBot(ctx, in.Name, []byte(in.Settings), r.who.owner())
+		made, err = tx.NewBot(ctx, in.Name, []byte(in.Settings), r.who.asker())
 		return err
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ type shareItem struct {
 
 // shares lists a bot's share tokens, newest first.
 func (s *Server) shares(ctx context.Context, r *req) (any, error) {
-	list, err := s.o.Store.Shares(ctx, r.holes[0], r.who.owner())
+	list, err := s.o.Store.Shares(ctx, r.holes[0], r.who.asker())
 	if err != nil {
 		return nil, sharing(err)
 	}
@@ -133,7 +133,7 @@ func (s *Server) share(ctx context.Context, r *req) (any, error) {
 	var token string
 	var made store.Share
 	err := s.o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		token, made, err = tx.CreateShare(ctx, wish, r.who.owner())
+		token, made, err = tx.CreateShare(ctx, wish, r.who.asker())
 		return err
 	})
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *Server) endShare(ctx context.Context, r *req) (any, error) {
 		return nil, store.ErrNotFound
 	}
 	err := s.o.Store.Tx(ctx, func(tx *store.Tx) error {
-		_, err := tx.RevokeShare(ctx, r.holes[0], r.who.owner())
+		_, err := tx.RevokeShare(ctx, r.holes[0], r.who.asker())
 		return err
 	})
 	if err != nil {

@@ -48,6 +48,8 @@ var callers = []struct {
 	{"end user", func(r *rig) string {
 		return r.minted(store.TokenSpec{Account: r.account(store.NewAccount{Username: "kim", EndUser: true})})
 	}},
+	{"app", func(r *rig) string { return r.appToken("class-3a", false) }},
+	{"app read-only", func(r *rig) string { return r.appToken("class-3b", true) }},
 	{"master key", func(*rig) string { return masterKey }},
 }
 
@@ -57,17 +59,17 @@ var callers = []struct {
 // changed, differs from testdata/matrix.txt: read it after -update.
 func TestMatrix(t *testing.T) {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%-52s", "")
+	fmt.Fprintf(&out, "%-66s", "")
 	for _, c := range callers {
-		fmt.Fprintf(&out, " %12s", c.name)
+		fmt.Fprintf(&out, " %13s", c.name)
 	}
 	out.WriteString("\n")
 	for _, rt := range newRig(t).table() {
-		fmt.Fprintf(&out, "%-52s", rt.method+" "+rt.path)
+		fmt.Fprintf(&out, "%-66s", rt.method+" "+rt.path)
 		r := newRig(t, func(o *Options) { o.RequireAdminOTP = true })
 		for _, c := range callers {
 			status := r.call(rt, c.token(r)).StatusCode()
-			fmt.Fprintf(&out, " %12d", status)
+			fmt.Fprintf(&out, " %13d", status)
 			checkCell(t, rt, c.name, status)
 		}
 		out.WriteString("\n")
@@ -117,6 +119,9 @@ func checkCell(t *testing.T, rt route, who string, status int) {
 		return
 	}
 	where := rt.method + " " + rt.path + " as " + who
+	if may.app && in && !strings.HasPrefix(who, "app") {
+		t.Errorf("%s: %d", where, status)
+	}
 	switch who {
 	case "nobody", "bad token":
 		if in {
@@ -124,6 +129,10 @@ func checkCell(t *testing.T, rt route, who string, status int) {
 		}
 	case "account", "end user":
 		if in && !may.accounts {
+			t.Errorf("%s: %d", where, status)
+		}
+	case "app", "app read-only":
+		if in && !may.app || in && may.writes && who != "app" {
 			t.Errorf("%s: %d", where, status)
 		}
 	case "user":
@@ -149,7 +158,7 @@ func TestAdministratorWithoutOTP(t *testing.T) {
 	}
 	r := newRig(t, func(o *Options) { o.RequireAdminOTP = true })
 	for _, rt := range r.table() {
-		if rt.may.open || rt.as == pages {
+		if rt.may.open || rt.may.app || rt.as == pages {
 			continue
 		}
 		got := r.call(rt, r.minted(store.TokenSpec{UserID: "boss"}))

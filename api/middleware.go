@@ -99,7 +99,11 @@ func (r *req) admitted() (stop any, err error) {
 	case r.route.as == pages:
 		stop, err = r.enter(ctx)
 	case r.route.may.signedIn:
-		if r.who, err = r.s.bearer(ctx, r); err == nil {
+		identify := r.s.bearer
+		if r.route.may.app {
+			identify = r.s.app
+		}
+		if r.who, err = identify(ctx, r); err == nil {
 			err = r.s.admit(r.route.may, r.who)
 		}
 	}

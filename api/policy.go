@@ -27,6 +27,8 @@ type policy struct {
 	accounts bool          // also for accounts, who are nobody in the directory
 	endUser  bool          // for end users, and nobody else but the master key
 	noMaster bool          // not for the master key either, which is nobody who could look at something
+	app      bool          // for apps, by the token of a device, and for nobody else
+	writes   bool          // and not for one that may only read
 	patience time.Duration // how long the handler may take, handleTime unless set
 }
 
@@ -44,7 +46,10 @@ var (
 	adminsOTP = policy{signedIn: true, level: bot.Admin}
 	everybody = policy{signedIn: true, weak: true, accounts: true}
 	endUsers  = policy{signedIn: true, accounts: true, endUser: true, noMaster: true}
-	visitors  = policy{signedIn: true, accounts: true, endUser: true}               // or a system that asks on their behalf
+	visitors  = policy{signedIn: true, accounts: true, endUser: true} // or a system that asks on their behalf
+	owners    = policy{signedIn: true, accounts: true}
+	appReads  = policy{signedIn: true, app: true}
+	appWrites = policy{signedIn: true, app: true, writes: true}
 	adminsAll = policy{signedIn: true, level: bot.Admin, patience: 2 * time.Minute} // for many things at once
 )
 
@@ -54,6 +59,7 @@ type caller struct {
 	session store.Session
 	master  bool           // the master key: no person, and every right
 	account *store.Account // whose token it is, when it is no person's
+	app     *store.App     // or the app with a device's token, which is nobody's
 }
 
 // actor is how the audit trail calls the caller. No userid has a space or a
@@ -74,9 +80,13 @@ func (c caller) super() bool { return c.master || c.person.Level == bot.Admin }
 // admit decides whether the caller may use the route.
 func (s *Server) admit(p policy, c caller) error {
 	switch {
+	case p.app != (c.app != nil):
+		return unauthorized("the token is unknown, expired or revoked")
+	case p.writes && c.app.ReadOnly:
+		return bot.Fail(bot.Denied, "device.readonly", nil, nil)
 	case c.master && p.noMaster:
 		return unauthorized("an end user has to sign in")
-	case c.master:
+	case p.app, c.master:
 		return nil
 	case c.account != nil && !p.accounts:
 		return forbidden("this is for people of the corporation's directory")

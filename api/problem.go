@@ -68,6 +68,12 @@ var statuses = map[bot.Kind]int{
 	bot.Unavailable: fasthttp.StatusServiceUnavailable,
 }
 
+// fields are what the caller has to change, for refusals that are about one.
+var fields = map[string]string{
+	"device.name": "name", "device.namespace": "namespace", "device.type": "deviceType", "device.pupil": "name", "device.key": "key", "device.value": "body",
+	"device.password": "password", "device.password.taken": "password",
+}
+
 // explain turns any error into a problem. Failures that are ours get a reference
 // number; the caller logs them.
 func (s *Server) explain(lang string, err error) *problem {
@@ -85,6 +91,9 @@ func (s *Server) explain(lang string, err error) *problem {
 		var unsaid error
 		if p.message, unsaid = s.o.Words.Text(lang, e.Key, e.Data); unsaid != nil {
 			p.message = fasthttp.StatusMessage(p.status)
+		}
+		if field := fields[e.Key]; field != "" {
+			p.message = field + ": " + p.message
 		}
 		return p
 	}

@@ -47,7 +47,10 @@ type Options struct {
 
 	// Limit counts one use of the named limit (limits.login_per_address) by key
 	// and says how long to wait: 0 is "go ahead". nil limits nothing.
-	Limit   func(ctx context.Context, name, key string) time.Duration
+	Limit func(ctx context.Context, name, key string) time.Duration
+	// GiveBack takes back a use that Limit counted. nil takes nothing back.
+	GiveBack func(ctx context.Context, name, key string)
+
 	Checks  []Check  // what /readyz asks
 	Metrics *Metrics // nil counts nothing
 	Version string

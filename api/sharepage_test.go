@@ -28,7 +28,7 @@ func (d *sharingDesk) guestCookie(got *fasthttp.Response) with {
 // opensOf is how often a bot's shares were opened, the newest first.
 func (d *sharingDesk) opensOf(bot string) (opens []int64) {
 	d.Helper()
-	list, err := d.o.Store.Shares(d.Context(), bot, store.Owner{Master: true})
+	list, err := d.o.Store.Shares(d.Context(), bot, store.Asker{Master: true})
 	d.ok(err)
 	for _, sh := range list {
 		opens = append(opens, sh.Opens)

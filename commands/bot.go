@@ -48,7 +48,7 @@ type listedBot struct {
 }
 
 func newBot(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) {
-	b, err := tx.NewBot(ctx, r.Arg("name"), nil, store.Owner{UserID: r.User.ID})
+	b, err := tx.NewBot(ctx, r.Arg("name"), nil, store.Asker{UserID: r.User.ID})
 	if _, refused := errors.AsType[*store.BotError](err); refused {
 		return bot.Reply{}, bot.Fail(bot.Invalid, "bot.name", nil, err)
 	}

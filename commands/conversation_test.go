@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -19,7 +20,8 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata")
 // USERID LEVEL LANG" says who talks, "> …" what they say, "< …" what they see,
 // "wait 30m" lets time pass, and "open" signs in with the last link. {id} is the
 // id that was last seen at the beginning of a line. "look" shows what was pushed
-// meanwhile; {code} is what the person's authenticator shows, {recovery} a
+// meanwhile; "app NAMESPACE PASSWORD" lets an app get a token, and "set PASSWORD"
+// sets one with the link seen last; {code} is what the person's authenticator shows, {recovery} a
 // recovery code seen last.
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -102,6 +104,11 @@ func replay(t *testing.T, script string) string {
 				t.Fatal(err)
 			}
 			d.pushed(who) // whether it was them
+		case len(f) == 3 && f[0] == "app":
+			_, _, err := d.store.OpenNamespace(t.Context(), f[1], f[2], "board", store.Client{})
+			write(&out, became(err))
+		case len(f) == 2 && f[0] == "set":
+			write(&out, became(d.store.UseDeviceLink(t.Context(), secrets.FindString(answer), f[1])))
 		case strings.HasPrefix(line, "> "):
 			answer = d.say(who, d.fill(who, strings.NewReplacer("{id}", id, "{recovery}", recovery).Replace(line[2:])))
 			if seen := recoveryCodes.FindString(answer); seen != "" {
@@ -114,6 +121,17 @@ func replay(t *testing.T, script string) string {
 		}
 	}
 	return out.String()
+}
+
+// became is what became of something that is not said in the chat.
+func became(err error) string {
+	switch {
+	case err == nil:
+		return "(ok)"
+	case errors.Is(err, store.ErrNotFound):
+		return "(not found)"
+	}
+	return "(" + bot.Explain(err).Key + ")"
 }
 
 // fill puts in the code a person reads off their phone.

@@ -27,10 +27,10 @@ var share = Command{
 }
 
 // me is the sender as the one who owns bots.
-func (r *Request) me() store.Owner { return store.Owner{UserID: r.User.ID} }
+func (r *Request) asker() store.Asker { return store.Asker{UserID: r.User.ID} }
 
 func newShare(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) {
-	b, err := tx.BotNamed(ctx, r.Arg("bot"), r.me())
+	b, err := tx.BotNamed(ctx, r.Arg("bot"), r.asker())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return bot.Reply{}, bot.Fail(bot.NotFound, "share.bot", nil, err)
@@ -45,7 +45,7 @@ func newShare(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) 
 	if ttl := r.Duration("ttl"); ttl > 0 {
 		wish.ExpiresAt = new(tx.Now.Add(ttl))
 	}
-	token, made, err := tx.CreateShare(ctx, wish, r.me())
+	token, made, err := tx.CreateShare(ctx, wish, r.asker())
 	if _, refused := errors.AsType[*store.BotError](err); refused {
 		return bot.Reply{}, bot.Fail(bot.Invalid, "share.name", nil, err)
 	}
@@ -96,7 +96,7 @@ func extendShare(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, erro
 	if err != nil {
 		return bot.Reply{}, noShare(err)
 	}
-	sh, err := tx.ExtendShare(ctx, id, tx.Now.Add(cmp.Or(r.Duration("ttl"), extension)), r.me())
+	sh, err := tx.ExtendShare(ctx, id, tx.Now.Add(cmp.Or(r.Duration("ttl"), extension)), r.asker())
 	return bot.Card("share", sh), noShare(err)
 }
 
@@ -105,7 +105,7 @@ func revokeShare(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, erro
 	if err != nil {
 		return bot.Reply{}, noShare(err)
 	}
-	sh, err := tx.RevokeShare(ctx, id, r.me())
+	sh, err := tx.RevokeShare(ctx, id, r.asker())
 	return bot.Card("share", sh), noShare(err)
 }
 
@@ -115,7 +115,7 @@ func shareQR(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) {
 	if err != nil {
 		return bot.Reply{}, noShare(err)
 	}
-	sh, picture, err := tx.ShareQR(ctx, id, r.me())
+	sh, picture, err := tx.ShareQR(ctx, id, r.asker())
 	if err != nil {
 		return bot.Reply{}, noShare(err)
 	}

@@ -38,7 +38,7 @@ func (c *Command) prepare(parent string) (err error) {
 	}
 	c.grammar.command = parent + c.Name
 	for i := range c.Sub {
-		if err := c.Sub[i].prepare(c.Name + " "); err != nil {
+		if err := c.Sub[i].prepare(c.grammar.command + " "); err != nil {
 			return err
 		}
 	}
@@ -60,10 +60,12 @@ func (t *table) visible(l bot.Level) []*Command {
 // follows it.
 func (t *table) command(line []string) (*Command, []string) {
 	c, args := t.words[line[0]], line[1:]
-	if c != nil && len(args) > 0 {
-		if sub := c.sub(args[0]); sub != nil {
-			return sub, args[1:]
+	for c != nil && len(args) > 0 {
+		sub := c.sub(args[0])
+		if sub == nil {
+			break
 		}
+		c, args = sub, args[1:]
 	}
 	return c, args
 }

@@ -15,7 +15,15 @@ import (
 //
 //	account.create   an account was made
 //	account.login    an account signed in, or (refused) could not
+//	app.name         a pupil chose a name for an app's token
+//	app.revoke       an app's token was revoked
+//	app.token        an app got a token of a device, or (refused) could not
 //	bot.create       a bot was made
+//	device.add       a device was made
+//	device.close     a way for apps to get tokens of it was removed, and its tokens
+//	device.open      a way for apps to get tokens of it was made
+//	device.remove    a device went, with everything on it
+//	device.reopen    and changed, which ends the tokens it gave
 //	enduser.delete   an end user's account was deleted
 //	enduser.password a new password was made and shown, once
 //	enduser.reset    the old one ended

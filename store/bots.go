@@ -18,15 +18,15 @@ import (
 // ErrNotOwner means that there is such a thing, and it is somebody else's.
 var ErrNotOwner = errors.New("not the owner")
 
-// Owner is who asks for something that only its owner may do. The master key
+// Asker is who asks for something that only its owner may do. The master key
 // may do it with everybody's.
-type Owner struct {
+type Asker struct {
 	UserID string // of a person
 	Master bool
 }
 
 // actor is how the audit trail calls them.
-func (o Owner) actor() string {
+func (o Asker) actor() string {
 	if o.Master {
 		return "master key"
 	}
@@ -142,7 +142,7 @@ func selectBots(db bun.IDB, into any) *bun.SelectQuery {
 }
 
 // NewBot makes a bot. A BotError says why not.
-func (tx *Tx) NewBot(ctx context.Context, name string, settings json.RawMessage, by Owner) (Bot, error) {
+func (tx *Tx) NewBot(ctx context.Context, name string, settings json.RawMessage, by Asker) (Bot, error) {
 	if name = strings.TrimSpace(name); name == "" {
 		return Bot{}, &BotError{"name: is missing"}
 	}
@@ -210,7 +210,7 @@ func listBots(ctx context.Context, db bun.IDB) ([]Bot, error) {
 // BotNamed finds a bot by its id, the beginning of it that ShortID gives, or its
 // name, among those of owner first. ErrNotOwner: there is one, of somebody else.
 // ErrExists: the name means several.
-func (tx *Tx) BotNamed(ctx context.Context, name string, owner Owner) (Bot, error) {
+func (tx *Tx) BotNamed(ctx context.Context, name string, owner Asker) (Bot, error) {
 	all, err := listBots(ctx, tx.db)
 	if err != nil {
 		return Bot{}, err

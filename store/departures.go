@@ -23,6 +23,7 @@ type Departure struct {
 	Roles    []string // that were granted, not those of rules
 	Agent    bool
 	Shares   int // of their bots, that were still good
+	Devices  int // that are nobody's now
 }
 
 // String lists it for the audit trail.
@@ -42,6 +43,9 @@ func (d Departure) String() string {
 	}
 	if d.Shares > 0 {
 		parts = append(parts, "shares "+strconv.Itoa(d.Shares))
+	}
+	if d.Devices > 0 {
+		parts = append(parts, "devices "+strconv.Itoa(d.Devices))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -116,6 +120,9 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 		return err
 	}
 	delete(tx.granted, id)
+	if d.Devices, err = tx.disown(ctx, id); err != nil {
+		return err
+	}
 	if err := tx.offDuty(ctx); err != nil {
 		return err
 	}

@@ -50,3 +50,15 @@ func (l *Limiter) Allow(key string, r Rate, now time.Time) time.Duration {
 	}
 	return 0
 }
+
+// GiveBack takes back one use of key that Allow took.
+func (l *Limiter) GiveBack(key string, r Rate) {
+	if r.N <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if full, ok := l.next[key]; ok { // Allow takes what lies in the past for now
+		l.next[key] = full.Add(-max(r.Per/time.Duration(r.N), 1))
+	}
+}

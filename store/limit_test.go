@@ -1,11 +1,14 @@
 package store
 
 import (
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"deskbell/store/storetest"
 
 	"pgregory.net/rapid"
 )
@@ -124,4 +127,46 @@ func TestLimitProperties(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is given back can be taken once more, and nothing beyond.
+func TestGiveBack(t *testing.T) {
+	var l Limiter
+	rate := Rate{3, time.Minute}
+	for range 10 {
+		if wait := l.Allow("lilei", rate, epoch); wait != 0 {
+			t.Fatalf("waits %v", wait)
+		}
+		l.GiveBack("lilei", rate)
+	}
+	l.GiveBack("lilei", rate)
+	l.GiveBack("nobody", rate)
+	l.GiveBack("lilei", Rate{})
+	for i, want := range []time.Duration{0, 0, 0, 20 * time.Second} {
+		if got := l.Allow("lilei", rate, epoch); got != want {
+			t.Errorf("%d: %v, want %v", i, got, want)
+		}
+	}
+}
+
+// The same, counted in Redis.
+func TestGiveBackToRedis(t *testing.T) {
+	r, err := OpenRedis(storetest.Redis(t), [][]byte{testKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	l, key, now := &Limits{Rates: map[string]Rate{"login": {N: 3, Per: time.Hour}}, Redis: r}, rand.Text(), time.Now()
+	for range 10 {
+		if wait := l.Allow(t.Context(), "login", key, now); wait != 0 {
+			t.Fatalf("waits %v", wait)
+		}
+		l.GiveBack(t.Context(), "login", key, now)
+	}
+	l.GiveBack(t.Context(), "login", key, now)
+	for i := range 4 {
+		if wait := l.Allow(t.Context(), "login", key, now); (wait == 0) != (i < 3) {
+			t.Errorf("%d: %v", i, wait)
+		}
+	}
 }

@@ -40,13 +40,17 @@ type hasher struct {
 	cost   int
 	turns  chan struct{}
 	worked atomic.Int64 // in units of 2^bcrypt.MinCost rounds; what the time of an answer depends on
+
+	memory  uint32       // of a namespace's password, in KiB; see namespace.go
+	argoned atomic.Int64 // how many of those there were
 }
 
 func newHasher(keys *keyring, cost int) *hasher {
 	if cost == 0 {
 		cost = passwordCost
 	}
-	return &hasher{keys: keys, cost: cost, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	memory := uint32(argonMemory) >> max(0, passwordCost-cost) // tests make both cheap
+	return &hasher{keys: keys, cost: cost, memory: memory, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
 const ourHash = "dbp1"

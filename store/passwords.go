@@ -129,7 +129,13 @@ const passwordPath = "/password"
 // NewPasswordLink makes a link to the page that sets u's local password. It
 // signs nobody in, and sets one password, once.
 func (tx *Tx) NewPasswordLink(ctx context.Context, u bot.User) (Link, error) {
-	row := tokenRow{Kind: kindPassword, Person: u.Key(), Source: sourceChat, ExpiresAt: tx.Now.Add(tx.s.LinkTTL)}
+	return tx.passwordPageLink(ctx, tokenRow{Kind: kindPassword, Person: u.Key()})
+}
+
+// passwordPageLink makes a link to the page for passwords. Whose and what for is
+// in the row.
+func (tx *Tx) passwordPageLink(ctx context.Context, row tokenRow) (Link, error) {
+	row.Source, row.ExpiresAt = sourceChat, tx.Now.Add(tx.s.LinkTTL)
 	token, err := tx.mint(ctx, &row)
 	if err != nil {
 		return Link{}, err
@@ -160,9 +166,7 @@ func (s *Store) ResetPassword(ctx context.Context, token string, c PasswordChang
 		return err
 	}
 	return s.Tx(ctx, func(tx *Tx) error {
-		res, err := tx.db.NewUpdate().Model((*tokenRow)(nil)).Set("used_at = ?", tx.Now).Where("id = ?", link.TokenID).
-			Where("used_at IS NULL").Where("revoked_at IS NULL").Where("expires_at > ?", tx.Now).Exec(ctx)
-		if err := changedOne(res, err, "use a password link"); err != nil {
+		if err := tx.usePasswordLink(ctx, link.TokenID); err != nil {
 			return err
 		}
 		row := passwordRow{Person: c.UserID, Hash: hash, ChangedAt: tx.Now}
@@ -172,4 +176,11 @@ func (s *Store) ResetPassword(ctx context.Context, token string, c PasswordChang
 		}
 		return tx.passwordSet(ctx, c)
 	})
+}
+
+// usePasswordLink uses a link to the page for passwords, once.
+func (tx *Tx) usePasswordLink(ctx context.Context, id string) error {
+	res, err := tx.db.NewUpdate().Model((*tokenRow)(nil)).Set("used_at = ?", tx.Now).Where("id = ?", id).
+		Where("used_at IS NULL").Where("revoked_at IS NULL").Where("expires_at > ?", tx.Now).Exec(ctx)
+	return changedOne(res, err, "use a password link")
 }

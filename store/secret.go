@@ -155,6 +155,9 @@ const (
 	kindHandOver = "dbh" // shows an end user's new password, once
 	kindPassword = "dbp" // sets a local password, once
 	kindLogin    = "dbw" // waits for a login to be approved in the chat
+
+	kindApp    = "dbn" // opens the values of one device, for an app
+	kindDevice = "dbd" // sets the password of a device, once
 )
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -35,6 +35,21 @@ func (r *Redis) Allow(ctx context.Context, key string, rate Rate) (time.Duration
 	return time.Duration(wait) * time.Microsecond, nil
 }
 
+// unspend is Limiter.GiveBack over one Redis key.
+var unspend = redis.NewScript(`
+local full, each = tonumber(redis.call("GET", KEYS[1]) or "0"), tonumber(ARGV[1])
+if full > each then redis.call("SET", KEYS[1], string.format("%.0f", full - each), "KEEPTTL") end
+return 0`)
+
+// GiveBack is Limiter.GiveBack, shared by all instances.
+func (r *Redis) GiveBack(ctx context.Context, key string, rate Rate) error {
+	if rate.N <= 0 {
+		return nil
+	}
+	each := max(rate.Per/time.Duration(rate.N), time.Microsecond)
+	return wrap(unspend.Run(ctx, r.client, []string{redisPrefix + "limit:" + key}, each.Microseconds()).Err(), "redis: limit")
+}
+
 const (
 	limitPatience = 250 * time.Millisecond // for Redis to count a use
 	limitPause    = 2 * time.Second        // before Redis is asked again after it failed
@@ -71,6 +86,19 @@ func (l *Limits) Allow(ctx context.Context, name, key string, now time.Time) tim
 		}
 	}
 	return l.local.Allow(key, rate, now)
+}
+
+// GiveBack takes back a use that Allow took. One that Redis counted and that
+// cannot be taken back there stays taken.
+func (l *Limits) GiveBack(ctx context.Context, name, key string, now time.Time) {
+	rate, key := l.Rates[name], name+"/"+key
+	if l.Redis != nil && l.up(now) {
+		ctx, cancel := context.WithTimeout(ctx, limitPatience)
+		defer cancel()
+		_ = l.Redis.GiveBack(ctx, key, rate)
+		return
+	}
+	l.local.GiveBack(key, rate)
 }
 
 func (l *Limits) up(now time.Time) bool {

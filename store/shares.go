@@ -86,7 +86,7 @@ func inUTC(t *time.Time) *time.Time {
 func sharePlace(id string) string { return "share/" + id }
 
 // owns is the condition on bots b under which the owner may act on one.
-func (o Owner) owns() schema.QueryWithArgs {
+func (o Asker) owns() schema.QueryWithArgs {
 	if o.Master {
 		return bun.SafeQuery("b.owner = b.owner")
 	}
@@ -102,7 +102,7 @@ type NewShare struct {
 
 // CreateShare makes a share token. It is the only time the token exists in the
 // clear. ErrNotFound: no such bot; ErrNotOwner: somebody else's.
-func (tx *Tx) CreateShare(ctx context.Context, n NewShare, by Owner) (token string, sh Share, err error) {
+func (tx *Tx) CreateShare(ctx context.Context, n NewShare, by Asker) (token string, sh Share, err error) {
 	token = newToken(kindShare)
 	sh, err = tx.createShare(ctx, n, token, by)
 	if err != nil {
@@ -111,7 +111,7 @@ func (tx *Tx) CreateShare(ctx context.Context, n NewShare, by Owner) (token stri
 	return token, sh, nil
 }
 
-func (tx *Tx) createShare(ctx context.Context, n NewShare, token string, by Owner) (Share, error) {
+func (tx *Tx) createShare(ctx context.Context, n NewShare, token string, by Asker) (Share, error) {
 	n.Name = strings.TrimSpace(n.Name)
 	if wrong := badName(n.Name); wrong != "" {
 		return Share{}, &BotError{wrong}
@@ -176,7 +176,7 @@ func findShare(ctx context.Context, db bun.IDB, where string, args ...any) (shar
 
 // Shares lists a bot's shares, newest first. ErrNotFound and ErrNotOwner as
 // CreateShare.
-func (s *Store) Shares(ctx context.Context, botID string, by Owner) ([]Share, error) {
+func (s *Store) Shares(ctx context.Context, botID string, by Asker) ([]Share, error) {
 	b, err := s.Bot(ctx, botID)
 	if err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func (tx *Tx) ShareID(ctx context.Context, id, owner string) (string, error) {
 
 // RevokeShare ends a share for good. One that ended before stays as it was.
 // ErrNotFound and ErrNotOwner as CreateShare.
-func (tx *Tx) RevokeShare(ctx context.Context, id string, by Owner) (Share, error) {
+func (tx *Tx) RevokeShare(ctx context.Context, id string, by Asker) (Share, error) {
 	done, err := tx.endShares(ctx, by.actor(), "id = ? AND EXISTS (SELECT 1 FROM bots AS b WHERE b.id = t.bot AND ?)", id, by.owns())
 	if err != nil {
 		return Share{}, err
@@ -245,7 +245,7 @@ func (tx *Tx) RevokeShare(ctx context.Context, id string, by Owner) (Share, erro
 
 // notMine tells why a statement changed no share of the owner's; nil: it is
 // theirs.
-func (tx *Tx) notMine(ctx context.Context, id string, by Owner) error {
+func (tx *Tx) notMine(ctx context.Context, id string, by Asker) error {
 	sh, err := tx.Share(ctx, id)
 	if err == nil && !by.Master && (sh.Owner == "" || sh.Owner != bot.Canonical(by.UserID)) {
 		err = fmt.Errorf("share: %w", ErrNotOwner)
@@ -292,7 +292,7 @@ func (tx *Tx) orphan(ctx context.Context, id string) (live int, err error) {
 // ExtendShare moves a share's expiry to a later moment, also when it has just
 // expired. One that is good for longer, or for ever, stays so; a revoked one is
 // ErrEnded.
-func (tx *Tx) ExtendShare(ctx context.Context, id string, to time.Time, by Owner) (Share, error) {
+func (tx *Tx) ExtendShare(ctx context.Context, id string, to time.Time, by Asker) (Share, error) {
 	to = to.UTC().Truncate(time.Second)
 	res, err := tx.db.NewUpdate().Model((*shareRow)(nil)).Set("expires_at = ?", to).Set("remind_at = ?", remindAt(tx.Now, to)).
 		Where("id = ?", id).Where("revoked_at IS NULL").Where("expires_at < ?", to).
@@ -325,7 +325,7 @@ func (s *Store) ShareURL(token string) string {
 func (tx *Tx) ShareURL(token string) string { return tx.s.ShareURL(token) }
 
 // ShareQR draws the link of a share (a PNG). ErrEnded: it is good no more.
-func (tx *Tx) ShareQR(ctx context.Context, id string, by Owner) (Share, []byte, error) {
+func (tx *Tx) ShareQR(ctx context.Context, id string, by Asker) (Share, []byte, error) {
 	if err := tx.notMine(ctx, id, by); err != nil {
 		return Share{}, nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"deskbell/bot"
 )
 
-var master = Owner{Master: true}
+var master = Asker{Master: true}
 
 // administrators makes people known here, each an owner of bots.
 func (f fixture) administrators(ids ...string) {
@@ -37,7 +37,7 @@ func txGives[T any](f fixture, fn func(tx *Tx) (T, error)) (got T, err error) {
 	return got, err
 }
 
-func (f fixture) bot(owner Owner) Bot {
+func (f fixture) bot(owner Asker) Bot {
 	f.t.Helper()
 	b, err := txGives(f, func(tx *Tx) (Bot, error) { return tx.NewBot(f.t.Context(), "helper", nil, owner) })
 	if err != nil {
@@ -47,7 +47,7 @@ func (f fixture) bot(owner Owner) Bot {
 }
 
 // shared makes a share that is good for so long, for ever for 0.
-func (f fixture) shared(b Bot, owner Owner, good time.Duration) (token string, sh Share) {
+func (f fixture) shared(b Bot, owner Asker, good time.Duration) (token string, sh Share) {
 	f.t.Helper()
 	n := NewShare{Bot: b.ID}
 	if good > 0 {
@@ -156,7 +156,7 @@ type racedShare struct {
 // with who came before whom, in which nothing revoked or expired is served.
 func TestSharesAreLinearizable(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
-		owner := Owner{UserID: "boss"}
+		owner := Asker{UserID: "boss"}
 		f.administrators("boss")
 		b := f.bot(owner)
 		outcomes := map[string]int{}
@@ -240,7 +240,7 @@ func race(n int, client func(i int, do func(call shareCall, fn func() (said stri
 // play does one thing to a share. Whoever revokes it says how often it had been
 // opened: what was opened later would show there.
 func (f fixture) play(b Bot, sh *racedShare, op string, at time.Time, minutes int) (said string, err error) {
-	owner, ctx := Owner{UserID: "boss"}, f.t.Context()
+	owner, ctx := Asker{UserID: "boss"}, f.t.Context()
 	switch op {
 	case "create":
 		return "", f.Tx(ctx, func(tx *Tx) error {
@@ -294,7 +294,7 @@ func TestShareModelRefuses(t *testing.T) {
 func TestOpenLooksAtTheClockAgain(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.administrators("boss")
-		token, sh := f.shared(f.bot(Owner{UserID: "boss"}), Owner{UserID: "boss"}, time.Hour)
+		token, sh := f.shared(f.bot(Asker{UserID: "boss"}), Asker{UserID: "boss"}, time.Hour)
 		err := f.Tx(t.Context(), func(tx *Tx) error {
 			f.pass(time.Hour)
 			_, _, err := tx.openShare(t.Context(), token, visitor)
@@ -311,7 +311,7 @@ func TestOpenLooksAtTheClockAgain(t *testing.T) {
 func TestOpensAreCounted(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.administrators("boss")
-		token, sh := f.shared(f.bot(Owner{UserID: "boss"}), Owner{UserID: "boss"}, 0)
+		token, sh := f.shared(f.bot(Asker{UserID: "boss"}), Asker{UserID: "boss"}, 0)
 		var all sync.WaitGroup
 		for range 32 {
 			all.Go(func() {
@@ -336,7 +336,7 @@ func TestOpensAreCounted(t *testing.T) {
 func TestShareAtRest(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.administrators("boss")
-		owner := Owner{UserID: "boss"}
+		owner := Asker{UserID: "boss"}
 		token, sh := f.shared(f.bot(owner), owner, 0)
 		row, err := findShare(t.Context(), f.reads, "t.id = ?", sh.ID)
 		if err != nil || strings.Contains(row.Hash+row.Link, token[4:20]) || row.Link == "" {
@@ -369,7 +369,7 @@ func TestShareAtRest(t *testing.T) {
 func TestSharesSurviveRotation(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.administrators("boss")
-		token, _ := f.shared(f.bot(Owner{UserID: "boss"}), Owner{UserID: "boss"}, 0)
+		token, _ := f.shared(f.bot(Asker{UserID: "boss"}), Asker{UserID: "boss"}, 0)
 		both, err := newKeyring([][]byte{otherKey, testKey})
 		if err != nil {
 			t.Fatal(err)
@@ -395,10 +395,10 @@ func TestSharesSurviveRotation(t *testing.T) {
 func TestLeaversShares(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.administrators("boss", "ma")
-		leaver := Owner{UserID: "ma"}
-		b, other := f.bot(leaver), f.bot(Owner{UserID: "boss"})
+		leaver := Asker{UserID: "ma"}
+		b, other := f.bot(leaver), f.bot(Asker{UserID: "boss"})
 		f.shared(b, leaver, time.Hour)
-		kept, _ := f.shared(other, Owner{UserID: "boss"}, 0)
+		kept, _ := f.shared(other, Asker{UserID: "boss"}, 0)
 		old, _ := f.shared(b, leaver, time.Minute)
 		f.pass(time.Minute)
 
@@ -448,7 +448,7 @@ func TestLeaversShares(t *testing.T) {
 func TestRemindShares(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.administrators("boss")
-		owner := Owner{UserID: "boss"}
+		owner := Asker{UserID: "boss"}
 		b := f.bot(owner)
 		for _, good := range []time.Duration{0, 15 * time.Minute, time.Hour, 47 * time.Hour, 7 * 24 * time.Hour} {
 			f.shared(b, owner, good)
@@ -497,7 +497,7 @@ func TestBotsRefused(t *testing.T) {
 			"settings: is longer than 65536 bytes": {"x", `{"a":"` + strings.Repeat("x", longestSettings) + `"}`},
 		} {
 			_, err := txGives(f, func(tx *Tx) (Bot, error) {
-				return tx.NewBot(t.Context(), c.name, json.RawMessage(c.settings), Owner{UserID: "boss"})
+				return tx.NewBot(t.Context(), c.name, json.RawMessage(c.settings), Asker{UserID: "boss"})
 			})
 			if e, ok := errors.AsType[*BotError](err); !ok || e.Reason != want {
 				t.Errorf("%v, want %s", err, want)

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+
+	"deskbell/bot"
+	"deskbell/store"
+)
+
+// appHeader carries an app's token where Authorization is somebody else's.
+const appHeader = "x-app-token"
+
+// app gives the caller of a route for apps, by the token in the one header or
+// the other.
+func (s *Server) app(ctx context.Context, r *req) (caller, error) {
+	bearers, own := r.ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), r.ctx.Request.Header.PeekAll(appHeader)
+	if len(bearers)+len(own) == 0 {
+		return caller{}, unauthorized("an app's token is needed")
+	}
+	if len(bearers)+len(own) > 1 || r.ctx.QueryArgs().Has(tokenParam) {
+		return caller{}, badRequest("Authorization", "one credential only, and not in the URL")
+	}
+	var token string
+	if len(own) == 1 {
+		token = string(own[0])
+	} else {
+		scheme, rest, _ := strings.Cut(string(bearers[0]), " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return caller{}, unauthorized("an app's token is needed")
+		}
+		token = rest
+	}
+	app, err := s.o.Store.App(ctx, token)
+	if errors.Is(err, store.ErrNotFound) {
+		return caller{}, unauthorized("the token is unknown, expired or revoked")
+	}
+	return caller{app: &app}, err
+}
+
+// The limits on tries at a namespace, beside those of every login. They are
+// given back when the password was right: a class may come in at once, and the
+// try told nobody anything.
+const (
+	perNamespace          = "namespace"
+	perAddressAtNamespace = "namespace_per_address"
+	perAccount            = "login_per_account"
+)
+
+// tries counts a try at a namespace. right takes it back.
+func (r *req) tries(ctx context.Context, namespace string) (right func(), err error) {
+	key := r.s.o.Store.NamespaceKey(namespace)
+	right = func() {}
+	if r.s.o.Limit == nil {
+		return right, nil
+	}
+	counted := [][2]string{{perAddressAtNamespace, r.address() + "/" + key}, {perAccount, "namespace:" + key}, {perNamespace, key}}
+	for i, c := range counted {
+		wait := r.s.o.Limit(ctx, c[0], c[1])
+		if wait > 0 {
+			right()
+			return nil, tooMany(wait)
+		}
+		before := right
+		right = func() {
+			if before(); r.s.o.GiveBack != nil {
+				r.s.o.GiveBack(ctx, counted[i][0], counted[i][1])
+			}
+		}
+	}
+	return right, nil
+}
+
+// noEntry is what a try is refused with: an unknown namespace and a wrong
+// password differ in the status, as the contract wants, and in nothing else.
+func noEntry(status int) *problem {
+	return &problem{status: status, message: "unknown namespace or wrong password"}
+}
+
+const appIDMax = 191
+
+// appToken gives an app a token of a device. What it may do is not for it to say.
+func (s *Server) appToken(ctx context.Context, r *req) (any, error) {
+	var in struct {
+		Namespace string  `json:"namespace"`
+		Password  *string `json:"password"`
+		AppID     string  `json:"appId"`
+	}
+	if err := r.Bind(&in); err != nil {
+		return nil, err
+	}
+	switch {
+	case in.Namespace == "":
+		return nil, badRequest("namespace", "is missing")
+	case in.AppID == "":
+		return nil, badRequest("appId", "is missing")
+	case utf8.RuneCountInString(in.AppID) > appIDMax || strings.ContainsFunc(in.AppID, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return nil, badRequest("appId", "is longer than 191 characters or has control characters")
+	}
+	password := ""
+	if in.Password != nil {
+		password = *in.Password
+	}
+	right, err := r.tries(ctx, in.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	token, app, err := s.o.Store.OpenNamespace(ctx, in.Namespace, password, in.AppID, r.client())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noEntry(fasthttp.StatusNotFound)
+	}
+	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind == bot.Denied {
+		return nil, noEntry(fasthttp.StatusUnauthorized)
+	}
+	if err != nil {
+		return nil, err
+	}
+	right()
+	return withStatus{fasthttp.StatusCreated, struct {
+		Success     bool      `json:"success"`
+		Token       string    `json:"token"`
+		DeviceType  *string   `json:"deviceType"`
+		IsReadOnly  bool      `json:"isReadOnly"`
+		InstalledAt time.Time `json:"installedAt"`
+	}{true, token, orNull(app.Type), app.ReadOnly, app.InstalledAt}}, nil
+}
+
+// setStudentName says which pupil has a token. The token stands in the path, as
+// the apps there are put it; nothing of a path is logged.
+func (s *Server) setStudentName(ctx context.Context, r *req) (any, error) {
+	var in struct {
+		Name string `json:"name"`
+	}
+	if err := r.Bind(&in); err != nil {
+		return nil, err
+	}
+	if in.Name == "" {
+		return nil, badRequest("name", "is missing")
+	}
+	app, err := s.o.Store.App(ctx, r.holes[0])
+	if err != nil {
+		return nil, err
+	}
+	err = s.o.Store.Tx(ctx, func(tx *store.Tx) error {
+		app, err = tx.NameApp(ctx, app, in.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Success   bool      `json:"success"`
+		Token     string    `json:"token"`
+		Name      string    `json:"name"`
+		UpdatedAt time.Time `json:"updatedAt"`
+	}{true, r.holes[0], app.Note, app.UpdatedAt}, nil
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"deskbell/bot"
+
+	"github.com/google/uuid"
+	"golang.org/x/crypto/argon2"
+)
+
+// What an Argon2id of a namespace's password costs: OWASP's minimum, some 30 ms
+// of one core. A salt begins with the costs it was made for, so that another
+// release may choose others for new devices.
+const (
+	argonMemory = 19 << 10 // KiB
+	argonTime   = 2
+)
+
+// newSalt is for one device, whose passwords share it: so a try is hashed once
+// and compared with all of them.
+func (h *hasher) newSalt() string { return fmt.Sprintf("%d.%d.%s", h.memory, argonTime, rand.Text()) }
+
+// argon hashes a password of a namespace. It waits for the same turns as the
+// passwords of people: they share what hashing may take of the machine.
+func (h *hasher) argon(ctx context.Context, salt, password string) ([]byte, error) {
+	var memory, passes uint32
+	if _, err := fmt.Sscanf(salt, "%d.%d.", &memory, &passes); err != nil || memory == 0 || passes == 0 {
+		return nil, errors.New("hash a namespace's password: unusable salt")
+	}
+	leave, err := h.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	h.argoned.Add(1)
+	return argon2.IDKey([]byte(password), []byte(salt), passes, memory, 1, 32), nil
+}
+
+// configPlace is where a password's hash is sealed for. The seal keeps a stolen
+// database from being of use for guessing, and unlike a keyed hash it can be
+// made anew when the key changes.
+func configPlace(id string) string { return "device_configs/" + id }
+
+// match finds the configuration that a password opens, or nil. It looks at all
+// of them, whichever fits, and compares in constant time.
+func (k *keyring) match(list []DeviceConfig, password string, hash []byte) (found *DeviceConfig, err error) {
+	for i := range list {
+		want, err := k.open(configPlace(list[i].ID), list[i].Password)
+		if err != nil {
+			return nil, fmt.Errorf("password of a device: %w", err)
+		}
+		fits := subtle.ConstantTimeCompare(want, hash) == 1
+		if want == nil {
+			fits = password == ""
+		}
+		if fits {
+			found = &list[i]
+		}
+	}
+	return found, nil
+}
+
+// OpenNamespace gives an app a token of the device that has this namespace, as
+// the configuration with this password says. ErrNotFound is an unknown
+// namespace, Denied a wrong password; both come after the same work.
+func (s *Store) OpenNamespace(ctx context.Context, namespace, password, appID string, from Client) (token string, app App, err error) {
+	d, err := findDevice(ctx, s.reads, "ns_key = ?", canonicalNamespace(namespace))
+	unknown := errors.Is(err, ErrNotFound)
+	if err != nil && !unknown {
+		return "", App{}, err
+	}
+	configs, err := listConfigs(ctx, s.reads, d.ID)
+	if err != nil {
+		return "", App{}, err
+	}
+	salt := d.Salt
+	if unknown {
+		salt = s.hasher.newSalt()
+	}
+	hash, err := s.hasher.argon(ctx, salt, password)
+	if err != nil {
+		return "", App{}, err
+	}
+	config, err := s.keys.match(configs, password, hash)
+	if err != nil {
+		return "", App{}, err
+	}
+	err = s.Tx(ctx, func(tx *Tx) error {
+		entry := AuditEntry{Actor: "app", Action: "app.token", Target: d.ID, Detail: from.String()}
+		if config == nil {
+			entry.Target, entry.Result = "device:unknown", "refused"
+			if !unknown {
+				entry.Target = d.ID
+			}
+			tx.Audit(entry)
+			return nil
+		}
+		token, app, err = tx.newApp(ctx, d, *config, appID)
+		tx.Audit(entry)
+		return err
+	})
+	switch {
+	case err != nil:
+		return "", App{}, err
+	case unknown:
+		return "", App{}, ErrNotFound
+	case config == nil:
+		return "", App{}, bot.Fail(bot.Denied, "device.refused", nil, nil)
+	}
+	return token, app, nil
+}
+
+// newApp makes a token for a configuration, if that is still what it was when
+// the password was compared with it.
+func (tx *Tx) newApp(ctx context.Context, d Device, c DeviceConfig, appID string) (string, App, error) {
+	if err := tx.hold(ctx, d.ID); errors.Is(err, ErrNotFound) {
+		return "", App{}, fmt.Errorf("use a configuration: %w", errRaced)
+	} else if err != nil {
+		return "", App{}, err
+	}
+	res, err := tx.db.NewUpdate().Model((*DeviceConfig)(nil)).Set("used_at = ?", tx.Now).
+		Where("id = ?", c.ID).Where("revision = ?", c.Revision).Exec(ctx)
+	if err := changedOne(res, err, "use a configuration"); errors.Is(err, ErrNotFound) {
+		return "", App{}, fmt.Errorf("use a configuration: %w", errRaced)
+	} else if err != nil {
+		return "", App{}, err
+	}
+	app := App{
+		ID: uuid.NewString(), Device: d.ID, Config: c.ID, AppID: appID, Type: c.Type, ReadOnly: c.ReadOnly,
+		InstalledAt: tx.moment(), UpdatedAt: tx.moment(), LastUsedAt: tx.moment(), ExpiresAt: tx.moment().Add(appLife),
+	}
+	token := newToken(kindApp)
+	app.Hash = tx.s.keys.digest(kindApp, token)
+	if _, err := tx.db.NewInsert().Model(&app).Returning("NULL").Exec(ctx); err != nil {
+		return "", App{}, fmt.Errorf("make an app's token: %w", err)
+	}
+	return token, app, tx.fewApps(ctx, d.ID)
+}
+
+// NamespaceKey is what tries at a namespace are counted by: one key however it
+// is spelt, and a short one however long it is.
+func (s *Store) NamespaceKey(namespace string) string {
+	return mac(s.keys.keys[0].hash, "namespace", canonicalNamespace(namespace))
+}
