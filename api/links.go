@@ -68,6 +68,8 @@ func (s *Server) redeem(ctx context.Context, r *req) (any, error) {
 		token = link
 		if session, err = s.o.Store.Session(ctx, link); err == nil && !session.Plain {
 			err = store.ErrNotFound
+		} else if err == nil && session.Unused {
+			err = s.o.Store.LinkUsed(ctx, session, r.client())
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) {

@@ -118,6 +118,19 @@ func (s *Server) wecomLogin(ctx context.Context, r *req) (any, error) {
 // person who is not active.
 var notProven = unauthorized("the code is used or unknown, or proves no active member")
 
+// unproven refuses a code, and leaves a trace of it. Whose it was is "?" when
+// nobody knows.
+func (s *Server) unproven(ctx context.Context, userID, why string, from store.Client) error {
+	err := s.o.Store.Tx(ctx, func(tx *store.Tx) error {
+		tx.Audit(store.AuditEntry{Actor: userID, Action: "login.wecom", Target: userID, Result: "refused", Detail: strings.TrimSpace(why + " " + from.String())})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return notProven
+}
+
 // proven signs in the person whom a code of WeCom's proves. The code is used up
 // first; with an otp_code the token is as good as one made with it.
 func (s *Server) proven(ctx context.Context, code, otp string, from store.Client) (token string, session store.Session, p store.Profile, err error) {
@@ -126,7 +139,7 @@ func (s *Server) proven(ctx context.Context, code, otp string, from store.Client
 	}
 	userID, err := s.o.SignIn.Who(ctx, code)
 	if e, ok := errors.AsType[*bot.Error](err); ok && e.Kind == bot.Denied {
-		return "", session, p, notProven
+		return "", session, p, s.unproven(ctx, "?", "code", from)
 	}
 	if err != nil {
 		return "", session, p, err
@@ -136,7 +149,7 @@ func (s *Server) proven(ctx context.Context, code, otp string, from store.Client
 		return "", session, p, err
 	}
 	if person.State != bot.Active {
-		return "", session, p, notProven
+		return "", session, p, s.unproven(ctx, userID, string(person.State), from)
 	}
 	strong := false
 	if otp != "" {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -88,7 +89,11 @@ func (s *Store) SetPassword(ctx context.Context, c PasswordChange) error {
 			return err
 		}
 		if !ok {
-			return bot.Fail(bot.Denied, "password.old.wrong", nil, nil)
+			err := s.Tx(ctx, func(tx *Tx) error {
+				tx.Audit(AuditEntry{Actor: c.UserID, Action: "password.refuse", Target: c.UserID, Result: "refused", Detail: c.Client.String()})
+				return nil
+			})
+			return cmp.Or[error](err, bot.Fail(bot.Denied, "password.old.wrong", nil, nil))
 		}
 	}
 	hash, err := s.hashPassword(ctx, c.New)
@@ -134,6 +139,7 @@ func (tx *Tx) NewPasswordLink(ctx context.Context, u bot.User) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	tx.Audit(AuditEntry{Actor: u.Key(), Action: "password.link", Target: u.Key()})
 	return Link{URL: strings.TrimSuffix(tx.s.PublicURL, "/") + passwordPath + "?" + tokenParam + "=" + token, Expires: row.ExpiresAt}, nil
 }
 
