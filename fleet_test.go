@@ -45,6 +45,7 @@ type fleet struct {
 	*clock
 	box   *sim.Sim
 	url   string // of the database
+	keys  [][]byte
 	desks []desk
 	gates []*gateway
 	post  *courier
@@ -90,7 +91,7 @@ func (f *fleet) launch(dir string, change []func(*Config)) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	cfg.Store.URL = settings.Secret(f.url)
+	cfg.Store.URL, f.keys = settings.Secret(f.url), cfg.EncryptionKeys()
 	cfg.WeCom.ClockWindow = 100_000 * time.Hour
 	cfg.WeCom.PassiveWait = 200 * time.Millisecond // then, and when another instance answers, the text is pushed
 	cfg.Limits.LoginPerAddress, cfg.Limits.LoginPerAccount = settings.Rate{}, settings.Rate{}
@@ -193,6 +194,24 @@ func (f *fleet) send(method, url, body string, headers ...string) (status int, a
 	return res.StatusCode, string(text)
 }
 
+// cardSince waits for a card like this behind what somebody had in their chat
+// before.
+func (f *fleet) cardSince(before int, userID string, like func(*sim.Card) bool) (card *sim.Card) {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(f.Context(), patience)
+	defer cancel()
+	_, err := f.box.WaitFor(ctx, userID, func(all []sim.Received) bool {
+		for _, r := range all[min(before, len(all)):] {
+			if r.Card != nil && like(r.Card) {
+				card = r.Card
+			}
+		}
+		return card != nil
+	})
+	f.must(err)
+	return card
+}
+
 // approved asks for a login of somebody and has them approve it in the chat.
 func (f *fleet) approved(at desk, userID, code string) (loginID string) {
 	f.Helper()
@@ -201,18 +220,7 @@ func (f *fleet) approved(at desk, userID, code string) (loginID string) {
 	if asked.Status != 202 {
 		f.Fatalf("%+v", asked)
 	}
-	ctx, cancel := context.WithTimeout(f.Context(), patience)
-	defer cancel()
-	var card *sim.Card
-	_, err := f.box.WaitFor(ctx, userID, func(all []sim.Received) bool {
-		for _, r := range all[min(before, len(all)):] {
-			if r.Card != nil && key(r.Card, asked.Data.Number) != "" {
-				card = r.Card
-			}
-		}
-		return card != nil
-	})
-	f.must(err)
+	card := f.cardSince(before, userID, func(c *sim.Card) bool { return key(c, asked.Data.Number) != "" })
 	f.box.Press(userID, card.TaskID, key(card, asked.Data.Number))
 	for state, end := "", time.Now().Add(patience); state != store.LoginApproved; { // a press gives no answer
 		if time.Now().After(end) {
