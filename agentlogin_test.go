@@ -67,6 +67,7 @@ type said struct {
 		LoginID                           string `json:"login_id"`
 		UserID                            string `json:"user_id"`
 		AgentStatus                       string `json:"status"`
+		OTP                               bool   `json:"otp_enabled"`
 	}
 }
 

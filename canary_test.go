@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -498,111 +499,137 @@ func dump(t *testing.T, address string) string {
 // TestNoSecretGetsOut runs the whole product through everything that makes or
 // takes a secret, with every kind of failure, and then looks for those secrets
 // wherever somebody else could read: the log at its most talkative, metrics,
-// refusals, the database and what is said to it, Redis and what is said to it.
+// refusals, the database, what is said to it and what its server logs at its most
+// talkative, Redis and what is said to it.
 func TestNoSecretGetsOut(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, storeURL string) {
-		people, departments := sim.Sample()
-		box, err := sim.Start(sim.Config{People: people, Departments: departments})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { box.Close() })
-		w := &warden{T: t, box: box, secrets: map[string]string{}}
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.url = "http://" + ln.Addr().String()
-		dir := t.TempDir()
-		cfg, err := demoConfig(box, w.url, dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		redisURL := storetest.Redis(t)
-		parsed, err := url.Parse(redisURL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		toWeCom := newWiretap(t, strings.TrimPrefix(box.URL(), "http://"))
-		toRedis := newWiretap(t, parsed.Host)
-		toDatabase := &wiretap{}
-		cfg.Store.URL = settings.Secret(storeURL)
-		if u, err := url.Parse(storeURL); err == nil && u.Scheme == "postgres" {
-			toDatabase = newWiretap(t, u.Host)
-			cfg.Store.URL = settings.Secret(toDatabase.through(t, storeURL))
-		}
-		cfg.WeCom.APIBase = toWeCom.through(t, box.URL())
-		cfg.Redis.URL = settings.Secret(toRedis.through(t, redisURL))
-		cfg.Security.MasterKey = settings.Secret(w.made("master key"))
-		cfg.Limits.LoginPerAddress, cfg.Limits.LoginPerAccount, cfg.Limits.LinksPerPerson = settings.Rate{}, settings.Rate{}, settings.Rate{}
-		w.secret("WeCom secret", cfg.WeCom.Secret.Reveal())
-		w.secret("callback token", cfg.WeCom.Token.Reveal())
-		w.secret("EncodingAESKey", cfg.WeCom.EncodingAESKey.Reveal())
-		w.secret("encryption key", cfg.Security.EncryptionKey.Reveal())
-		w.secret("encryption key, raw", string(cfg.EncryptionKeys()[0]))
-
-		log := &wiretap{}
-		w.log = log
-		cfg.Log.Level, cfg.Log.Format = "debug", "json"
-		g, err := newGateway(t.Context(), cfg, newLog(cfg, log))
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.server.Mount("/panic", func(ctx *fasthttp.RequestCtx) { panic(fmt.Sprintf("no such thing as %v", ctx)) })
-		metrics, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		defer stop()
-		ended := make(chan error, 2)
-		go func() { ended <- g.metrics.Serve(ctx, metrics) }()
-		go func() { ended <- g.run(ctx, ln) }()
-		box.SetCallback(w.url + "/callbacks/wecom")
-
-		w.live(cfg.Security.MasterKey.Reveal())
-		w.breakdown()
-		for _, m := range regexp.MustCompile(`"access_token": ?"([^"]+)"`).FindAllStringSubmatch(toWeCom.String(), -1) {
-			w.secret("WeCom access token "+m[1], m[1])
-		}
-		if len(w.secrets) < 55 {
-			t.Errorf("only %d secrets: %v", len(w.secrets), w.secrets)
-		}
-		res, err := http.Get("http://" + metrics.Addr().String() + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		counted, err := io.ReadAll(res.Body)
-		if err != nil || len(counted) == 0 {
-			t.Fatal(err)
-		}
-		w.search("metrics", string(counted))
-		if file, lite := strings.CutPrefix(storeURL, "sqlite:"); lite { // before it is tidied up by closing it
-			for _, name := range []string{file, file + "-wal"} {
-				raw, err := os.ReadFile(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.search(filepath.Base(name), string(raw))
-			}
-		}
-		stop()
-		for range 2 {
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
-		w.search("log", log.String())
-		w.search("refusals", w.refused.String())
-		w.search("tables", tables(t, storeURL))
-		w.search("what the database was told", toDatabase.String())
-		w.search("Redis", dump(t, redisURL))
-		w.search("what Redis was told", toRedis.String())
-		for _, said := range []string{`"msg":"audit checkpoint"`, "panic", "40001"} {
-			if !strings.Contains(log.String(), said) {
-				t.Errorf("the log does not have %s, so this looked at too little", said)
-			}
-		}
-	})
+	storetest.Each(t, func(t *testing.T, storeURL string) { noSecretGetsOut(t, storeURL, false) })
 }
+
+// Nor does one when tokens are shared with a service desk, but for these, which
+// its Redis holds as they are.
+func TestNoSecretGetsOutToTheServiceDesk(t *testing.T) {
+	noSecretGetsOut(t, storetest.Postgres(t), true)
+}
+
+func noSecretGetsOut(t *testing.T, storeURL string, shared bool) {
+	people, departments := sim.Sample()
+	box, err := sim.Start(sim.Config{People: people, Departments: departments})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { box.Close() })
+	w := &warden{T: t, box: box, secrets: map[string]string{}}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.url = "http://" + ln.Addr().String()
+	dir := t.TempDir()
+	cfg, err := demoConfig(box, w.url, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	redisURL := storetest.Redis(t)
+	parsed, err := url.Parse(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	toWeCom := newWiretap(t, strings.TrimPrefix(box.URL(), "http://"))
+	toRedis := newWiretap(t, parsed.Host)
+	toDatabase, serverLog := &wiretap{}, func() string { return "" }
+	cfg.Store.URL = settings.Secret(storeURL)
+	if u, err := url.Parse(storeURL); err == nil && u.Scheme == "postgres" {
+		serverLog = storetest.PostgresLog(t, storeURL)
+		toDatabase = newWiretap(t, u.Host)
+		cfg.Store.URL = settings.Secret(toDatabase.through(t, storeURL))
+	}
+	cfg.WeCom.APIBase = toWeCom.through(t, box.URL())
+	cfg.Redis.URL = settings.Secret(toRedis.through(t, redisURL))
+	cfg.Tokens.ServicedeskCompat = shared
+	cfg.Security.MasterKey = settings.Secret(w.made("master key"))
+	cfg.Limits.LoginPerAddress, cfg.Limits.LoginPerAccount, cfg.Limits.LinksPerPerson = settings.Rate{}, settings.Rate{}, settings.Rate{}
+	w.secret("WeCom secret", cfg.WeCom.Secret.Reveal())
+	w.secret("callback token", cfg.WeCom.Token.Reveal())
+	w.secret("EncodingAESKey", cfg.WeCom.EncodingAESKey.Reveal())
+	w.secret("encryption key", cfg.Security.EncryptionKey.Reveal())
+	w.secret("encryption key, raw", string(cfg.EncryptionKeys()[0]))
+
+	log := &wiretap{}
+	w.log = log
+	cfg.Log.Level, cfg.Log.Format = "debug", "json"
+	g, err := newGateway(t.Context(), cfg, newLog(cfg, log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.server.Mount("/panic", func(ctx *fasthttp.RequestCtx) { panic(fmt.Sprintf("no such thing as %v", ctx)) })
+	metrics, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 2)
+	go func() { ended <- g.metrics.Serve(ctx, metrics) }()
+	go func() { ended <- g.run(ctx, ln) }()
+	box.SetCallback(w.url + "/callbacks/wecom")
+
+	w.live(cfg.Security.MasterKey.Reveal())
+	w.breakdown()
+	for _, m := range regexp.MustCompile(`"access_token": ?"([^"]+)"`).FindAllStringSubmatch(toWeCom.String(), -1) {
+		w.secret("WeCom access token "+m[1], m[1])
+	}
+	if len(w.secrets) < 55 {
+		t.Errorf("only %d secrets: %v", len(w.secrets), w.secrets)
+	}
+	res, err := http.Get("http://" + metrics.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	counted, err := io.ReadAll(res.Body)
+	if err != nil || len(counted) == 0 {
+		t.Fatal(err)
+	}
+	w.search("metrics", string(counted))
+	if file, lite := strings.CutPrefix(storeURL, "sqlite:"); lite { // before it is tidied up by closing it
+		for _, name := range []string{file, file + "-wal"} {
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.search(filepath.Base(name), string(raw))
+		}
+	}
+	stop()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	w.search("log", log.String())
+	w.search("refusals", w.refused.String())
+	w.search("tables", tables(t, storeURL))
+	w.search("what the database was told", toDatabase.String())
+	logged := serverLog()
+	w.search("what the database's server logs", logged)
+	if said := "INSERT INTO " + `"otp"`; strings.HasPrefix(storeURL, "postgres:") && !strings.Contains(logged, said) {
+		t.Errorf("the server's log does not have %s, so this looked at too little", said)
+	}
+	inRedis, toldRedis := dump(t, redisURL), toRedis.String()
+	if shared {
+		if !strings.Contains(toldRedis, w.secrets["access token of a link"]) {
+			t.Error("the service desk was not told of a token, so this looked at too little")
+		}
+		maps.DeleteFunc(w.secrets, func(what, _ string) bool { return ourTokens.MatchString(what) })
+	}
+	w.search("Redis", inRedis)
+	w.search("what Redis was told", toldRedis)
+	for _, said := range []string{`"msg":"audit checkpoint"`, "panic", "40001"} {
+		if !strings.Contains(log.String(), said) {
+			t.Errorf("the log does not have %s, so this looked at too little", said)
+		}
+	}
+}
+
+// ourTokens are the secrets that the service desk is told: access tokens of people.
+var ourTokens = regexp.MustCompile(`^(access token of a link|token of a login|made token|session cookie .*)$`)

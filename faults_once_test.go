@@ -41,7 +41,7 @@ func TestOneEffect(t *testing.T) {
 			}
 		}
 		r.settled()
-		if diff := gocmp.Diff(map[string]int{agent(0) + " tokens.revoke chat 1": 1}, r.effects()); diff != "" {
+		if diff := gocmp.Diff(map[string]int{agent(0) + " link.make /agent/chat": 1, agent(0) + " tokens.revoke chat 1": 1}, r.effects()); diff != "" {
 			t.Errorf("effects (-want +got)\n%s", diff)
 		}
 		if n := cards(r.box.Inbox(agent(0))); n != 1 {

@@ -470,9 +470,9 @@ type auditVerifyCmd struct {
 }
 
 func (auditVerifyCmd) Help() string {
-	return `Names every entry that was tampered with and exits with 1. Whoever can delete
-entries can delete the checkpoints beside them as well: only checkpoints kept
-elsewhere show that the end of the trail is missing.
+	return `Names every entry that was tampered with or is missing, and exits with 1. That
+somebody put the whole trail back as it was earlier, or emptied it, is shown only
+by checkpoints kept elsewhere.
 
 Example:
 

@@ -88,6 +88,7 @@ start_postgres() {
     -c unix_socket_directories="$data" -c max_connections=200) >"$work/postgres.log" 2>&1 &
   pids+=($!)
   wait_for PostgreSQL "$work/postgres.log" "$bin/psql" -h 127.0.0.1 -p "$port" -U deskbell -d postgres -c 'CREATE DATABASE deskbell'
+  export DESKBELL_TEST_POSTGRES_LOG="$work/postgres.log"
   export DESKBELL_TEST_POSTGRES="postgres://deskbell@127.0.0.1:$port/deskbell?sslmode=disable"
 }
 

@@ -44,14 +44,15 @@ type gateway struct {
 }
 
 // newGateway builds the parts. What it opened is closed again when it fails.
-func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (_ *gateway, err error) {
+// set, if given, has the last word on the store: tests move its clock.
+func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*store.Options)) (_ *gateway, err error) {
 	g := &gateway{log: log}
 	defer func() {
 		if err != nil {
 			g.close()
 		}
 	}()
-	set, err := templates.Load()
+	words, err := templates.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +72,17 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (_ *gateway, 
 	if cfg.Tokens.ServicedeskCompat {
 		desk = &store.ServiceDesk{Redis: g.redis, AdminOTP: cfg.Security.RequireAdminOTP}
 	}
-	if g.store, err = store.Open(ctx, store.Options{
+	kept := store.Options{
 		URL: cfg.Store.URL.Reveal(), Keys: cfg.EncryptionKeys(), PublicURL: cfg.Server.PublicURL,
 		AgentURL: cfg.Desk.AgentURL, AdminURL: cfg.Desk.AdminURL,
 		TokenTTL: cfg.Tokens.TTL, LinkTTL: cfg.Tokens.LinkTTL, Direct: cfg.Tokens.LinkMode == "direct",
 		OTPIssuer: cfg.Security.OTPIssuer,
-		MaxLoad:   cfg.Desk.MaxLoad, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: set.Render, Log: log, ServiceDesk: desk,
-	}); err != nil {
+		MaxLoad:   cfg.Desk.MaxLoad, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: words.Render, Log: log, ServiceDesk: desk,
+	}
+	for _, change := range set {
+		change(&kept)
+	}
+	if g.store, err = store.Open(ctx, kept); err != nil {
 		return nil, err
 	}
 	limits := newLimits(cfg, g.redis)
@@ -93,14 +98,14 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger) (_ *gateway, 
 	g.metrics = api.NewMetrics(version, g.store.Depth)
 	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
 	if g.runner, err = commands.NewRunner(commands.Options{
-		Store: g.store, Word: set.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
+		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
 		Directory: directory,
 		Limits:    limits,
 	}); err != nil {
 		return nil, err
 	}
 	if g.server, err = api.New(api.Options{
-		Store: g.store, Words: set, Static: templates.Static(), PublicURL: cfg.Server.PublicURL,
+		Store: g.store, Words: words, Static: templates.Static(), PublicURL: cfg.Server.PublicURL,
 		TrustedProxies: cfg.Server.TrustedProxies, FrameAncestors: cfg.Server.FrameAncestors,
 		MasterKey: cfg.Security.MasterKey.Reveal(), RequireAdminOTP: cfg.Security.RequireAdminOTP,
 		Logins: g.logins, SignIn: atWeCom, Limit: func(ctx context.Context, name, key string) time.Duration {

@@ -60,7 +60,7 @@ func (s *Server) openLink(ctx context.Context, r *req, in store.SignIn, code str
 		return s.notTheOwner(ctx, r, in.Link, who)
 	}
 	if err == nil {
-		err = s.active(ctx, who)
+		err = s.active(ctx, who, r.client())
 	}
 	if v, ok := s.unproven(r, err, true); ok {
 		return v, nil
@@ -156,6 +156,8 @@ func (s *Server) useLink(ctx context.Context, r *req, link, next, otp string) (a
 		token = link
 		if session, err = s.o.Store.Session(ctx, link); err == nil && !session.Plain {
 			err = store.ErrNotFound
+		} else if err == nil && session.Unused {
+			err = s.o.Store.LinkUsed(ctx, session, r.client())
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) {

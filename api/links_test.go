@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"deskbell/store"
 )
 
 func TestLinkFromTheChat(t *testing.T) {
@@ -51,10 +53,43 @@ func TestDirectLink(t *testing.T) {
 	r.leadsTo(got, 303, "/admin/welcome")
 	mine := cookieOf(t, got, r.cookie.name)
 	r.want(r.do("GET", "/admin/welcome", "", mine), 403)
+	r.asked("boss", 1)
+	r.form("/admin/welcome", url.Values{"accessToken": {link}})
+	r.asked("boss", 1) // the first use only, as it says on the card
+
+	// A target of its own uses the token as a bearer.
+	elsewhere := bearer(r.link("lilei"))
+	r.want(r.do("POST", "/api/v1/tokens/introspect", "token="+strings.TrimPrefix(elsewhere.value, "Bearer "), bearer(masterKey), with{"Content-Type", "application/x-www-form-urlencoded"}), 200, `"active":true`)
+	r.asked("lilei", 0)
+	for range 2 {
+		r.want(r.do("GET", "/api/v1/user/me", "", elsewhere), 200)
+		r.asked("lilei", 1)
+	}
 	r.want(r.do("GET", "/agent/chat", "", mine), 200, "Ma Boss")
 
 	r.o.Store.Direct = false
 	r.want(r.form("/chat", url.Values{"accessToken": {r.token("boss")}}), 401)
+}
+
+// asked fails unless somebody was asked so often whether it was them.
+func (r *rig) asked(userID string, times int) {
+	r.Helper()
+	var trail []store.AuditEntry
+	r.ok(r.o.Store.Tx(r.Context(), func(tx *store.Tx) (err error) {
+		trail, err = tx.AuditTrail(r.Context(), userID, 100)
+		return err
+	}))
+	uses := 0
+	for _, e := range trail {
+		if e.Action == "link.use" {
+			uses++
+		}
+	}
+	pending, _, err := r.o.Store.Depth(r.Context())
+	r.ok(err)
+	if uses != times || pending < times {
+		r.Errorf("%s: %d uses in the trail, %d pushes waiting", userID, uses, pending)
+	}
 }
 
 // staysHere fails when a browser on our page would leave for another host.

@@ -45,6 +45,18 @@ func (r *req) oneself() (string, error) {
 	return r.who.person.ID, nil
 }
 
+// ownCode is the userid of a caller who sends a code of their own, which is read
+// into in, at code.
+func (r *req) ownCode(in any, code *string) (userID string, err error) {
+	if userID, err = r.oneself(); err != nil {
+		return "", err
+	}
+	if err = r.Bind(in); err == nil && *code == "" {
+		err = badRequest("otp_code", "is missing")
+	}
+	return userID, err
+}
+
 // otpKey is a new secret, in the three forms authenticators take it.
 type otpKey struct {
 	QRCode string `json:"qr_code"`
@@ -87,15 +99,9 @@ func (s *Server) otpVerify(ctx context.Context, r *req) (any, error) {
 		UserID  jsontext.Value `json:"user_id"` // once said who; the token does
 		Name    jsontext.Value `json:"name"`
 	}
-	userID, err := r.oneself()
-	if err == nil {
-		err = r.Bind(&in)
-	}
+	userID, err := r.ownCode(&in, &in.OTPCode)
 	if err != nil {
 		return nil, err
-	}
-	if in.OTPCode == "" {
-		return nil, badRequest("otp_code", "is missing")
 	}
 	var result store.OTPResult
 	recovery := []string{}
@@ -155,15 +161,9 @@ func (s *Server) otpReset(ctx context.Context, r *req) (any, error) {
 	var in struct {
 		OTPCode string `json:"otp_code"`
 	}
-	admin, err := r.oneself()
-	if err == nil {
-		err = r.Bind(&in)
-	}
+	admin, err := r.ownCode(&in, &in.OTPCode)
 	if err != nil {
 		return nil, err
-	}
-	if in.OTPCode == "" {
-		return nil, badRequest("otp_code", "is missing")
 	}
 	userID := r.holes[0]
 	var result store.OTPResult

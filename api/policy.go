@@ -126,7 +126,11 @@ func (s *Server) bearer(ctx context.Context, r *req) (caller, error) {
 	if s.isMaster(token) {
 		return caller{master: true}, nil
 	}
-	return s.caller(ctx, token)
+	who, err := s.caller(ctx, token)
+	if err == nil && who.session.Unused {
+		err = s.o.Store.LinkUsed(ctx, who.session, r.client())
+	}
+	return who, err
 }
 
 // isMaster compares hashes, so the time it takes tells nothing about the key.

@@ -3,10 +3,12 @@ package api
 import (
 	"bytes"
 	"crypto/rand"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/valyala/fasthttp"
 
 	"deskbell/bot"
 	"deskbell/store"
@@ -32,7 +34,15 @@ func TestServiceDesksTokens(t *testing.T) {
 	lilei := issue("LiLei")
 	r.want(r.do("GET", "/api/v1/user/me", "", lilei), 200, `"username":"lilei"`, `"currentRoles":["agent"]`)
 	r.want(r.do("GET", "/api/v1/tokens", "", lilei), 403)
+	introspect := func(who with) *fasthttp.Response {
+		return r.do("POST", "/api/v1/tokens/introspect", "token="+strings.TrimPrefix(who.value, "Bearer "), bearer(masterKey), with{"Content-Type", "application/x-www-form-urlencoded"})
+	}
+	r.want(introspect(lilei), 200, `{"active":true,`, `"username":"lilei","scope":"agent","client_id":"servicedesk"`)
+	if body := string(introspect(issue("boss")).Body()); !strings.Contains(body, `"scope":"agent"`) || strings.Contains(body, `"iat"`) || strings.Contains(body, `"jti"`) {
+		t.Errorf("introspection of another system's token: %s", body)
+	}
 	r.want(r.do("POST", "/api/v1/user/logout", "", lilei), 200)
+	r.want(introspect(lilei), 200, `{"active":false}`)
 	r.want(r.do("GET", "/api/v1/user/me", "", lilei), 401)
 	r.want(r.do("GET", "/api/v1/user/me", "", issue("nobody")), 401)
 

@@ -157,15 +157,28 @@ func (s *Server) wecomLogin(ctx context.Context, r *req) (any, error) {
 // person who is not active.
 var notProven = unauthorized("the code is used or unknown, or proves no active member")
 
+// refused refuses a code, and leaves a trace of it. Whose it was is "?" when
+// nobody knows.
+func (s *Server) refused(ctx context.Context, userID, why string, from store.Client) error {
+	err := s.o.Store.Tx(ctx, func(tx *store.Tx) error {
+		tx.Audit(store.AuditEntry{Actor: userID, Action: "login.wecom", Target: userID, Result: "refused", Detail: strings.TrimSpace(why + " " + from.String())})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return notProven
+}
+
 // proven signs in the person whom a code of WeCom's proves. The code is used up
 // first; with an otp_code the token is as good as one made with it.
 func (s *Server) proven(ctx context.Context, code, otp string, from store.Client) (token string, session store.Session, p store.Profile, err error) {
 	userID, err := s.named(ctx, code)
 	if err == nil && userID == "" {
-		err = notProven
+		err = s.refused(ctx, "?", "code", from)
 	}
 	if err == nil {
-		err = s.active(ctx, userID)
+		err = s.active(ctx, userID, from)
 	}
 	if err != nil {
 		return "", session, p, err
@@ -216,10 +229,10 @@ func (s *Server) named(ctx context.Context, code string) (userID string, err err
 }
 
 // active refuses whom the directory does not call active.
-func (s *Server) active(ctx context.Context, userID string) error {
+func (s *Server) active(ctx context.Context, userID string, from store.Client) error {
 	person, err := s.o.SignIn.Person(ctx, userID)
 	if err == nil && person.State != bot.Active {
-		err = notProven
+		err = s.refused(ctx, userID, string(person.State), from)
 	}
 	return err
 }

@@ -208,7 +208,10 @@ func (s *Server) introspect(ctx context.Context, r *req) (any, error) {
 	u := who.shown()
 	answer := introspection{
 		Active: true, Subject: u.UID, Username: u.Username, Scope: strings.Join(slices.Clone(u.CurrentRoles), " "), ClientID: found.Source, TokenType: "Bearer",
-		Expires: found.ExpiresAt.Unix(), Issued: found.IssuedAt.Unix(), Issuer: s.origin, TokenID: found.TokenID,
+		Expires: found.ExpiresAt.Unix(), Issuer: s.origin, TokenID: found.TokenID,
+	}
+	if !found.IssuedAt.IsZero() {
+		answer.Issued = found.IssuedAt.Unix()
 	}
 	if found.OTP {
 		answer.Methods = []string{"otp"}

@@ -78,7 +78,7 @@ func (s *Server) logout(ctx context.Context, r *req) (any, error) {
 		return nil, forbidden("the master key is revoked by changing security.master_key")
 	}
 	if r.who.session.Foreign {
-		return true, s.o.Store.EndForeign(ctx, r.bearerToken())
+		return true, s.o.Store.EndForeign(ctx, r.bearerToken(), r.who.actor())
 	}
 	return true, s.revoke(ctx, r.who)
 }

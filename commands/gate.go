@@ -31,6 +31,9 @@ func (r *Runner) one(ctx context.Context, tx *store.Tx, it store.Item, p bot.Per
 	if err != nil {
 		l.err = bot.Explain(err)
 		l.outcome = outcomes[l.err.Kind]
+		if l.err.Kind == bot.Denied && p.State == bot.Active {
+			tx.Audit(store.AuditEntry{Actor: user.ID, Action: "command.refuse", Result: "refused", Detail: l.cmd})
+		}
 		reply = bot.Text(l.err.Key, l.err.Data)
 	}
 	l.text, err = r.answer(ctx, tx, it, p, user, reply)

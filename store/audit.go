@@ -10,61 +10,69 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// The actions, each written once, in the transaction of its effect. A refusal has
-// no effect; its entry is in the transaction that counts it, which commits.
-//
-//	account.create   an account was made
-//	account.login    an account signed in, or (refused) could not
-//	app.name         a pupil chose a name for an app's token
-//	app.revoke       an app's token was revoked
-//	app.token        an app got a token of a device, or (refused) could not
-//	bot.create       a bot was made
-//	device.add       a device was made
-//	device.close     a way for apps to get tokens of it was removed, and its tokens
-//	device.open      a way for apps to get tokens of it was made
-//	device.remove    a device went, with everything on it
-//	device.reopen    and changed, which ends the tokens it gave
-//	enduser.delete   an end user's account was deleted
-//	enduser.password a new password was made and shown, once
-//	enduser.reset    the old one ended
-//	keys.rotate      what older encryption keys sealed was sealed anew
-//	link.refuse      somebody else opened a link from the chat in WeCom (refused)
-//	link.reuse       a link from the chat was used again: refused, and what it gave revoked
-//	link.use         a link from the chat was exchanged for a token
-//	login            somebody signed in as an agent, or (refused) could not
-//	login.approved   a sign-in was approved in the chat
-//	login.ask        a person was asked in the chat whether it is them
-//	login.denied     they said no
-//	login.wecom      somebody signed in with WeCom's page
-//	otp.bind         a secret was handed out
-//	otp.cancel       it was given up before it was verified
-//	otp.disable      one-time passwords were turned off by their owner
-//	otp.enable       the first code was right: they are on
-//	otp.expire       a secret was not verified in time
-//	otp.lock         too many wrong codes
-//	otp.recover      a recovery code was used
-//	otp.refuse       a wrong or used code (refused)
-//	otp.reset        an administrator, or whoever has the host, turned them off
-//	password.set     a local password was set
-//	person.leave     a person was cut off, and of what
-//	person.return    the directory calls their userid active again
-//	role.grant       an administrator gave a role
-//	role.revoke      and took it back
-//	share.create     a bot was shared
-//	share.extend     for longer
-//	share.open       an end user saw the bot
-//	share.revoke     and no more
-//	status.return    a timed status ended
-//	status.set       an agent's status was set
-//	token.make       an access token was made by an administrator
-//	token.revoke     one token was revoked
-//	tokens.revoke    several were, by their owner
+// Actions lists what an entry can be about. Each is written once, in the
+// transaction of its effect. A refusal has no effect; its entry is in the
+// transaction that counts it, which commits.
+var Actions = []struct{ Name, Means string }{
+	{"account.create", "an account was made"},
+	{"account.login", "an account signed in, or (refused) could not"},
+	{"app.name", "a pupil chose a name for an app's token"},
+	{"app.revoke", "an app's token was revoked"},
+	{"app.token", "an app got a token of a device, or (refused) could not"},
+	{"bot.create", "a bot was made"},
+	{"command.refuse", "somebody wanted of the chat what their role does not allow (refused)"},
+	{"device.add", "a device was made"},
+	{"device.close", "a way for apps to get tokens of it was removed, and its tokens"},
+	{"device.open", "a way for apps to get tokens of it was made"},
+	{"device.remove", "a device went, with everything on it"},
+	{"device.reopen", "and changed, which ends the tokens it gave"},
+	{"enduser.delete", "an end user's account was deleted"},
+	{"enduser.password", "a new password was made and shown, once"},
+	{"enduser.reset", "the old one ended"},
+	{"keys.rotate", "what older encryption keys sealed was sealed anew"},
+	{"link.make", "a link that signs its owner in was made"},
+	{"link.refuse", "somebody else opened a link from the chat in WeCom (refused)"},
+	{"link.reuse", "a link from the chat was used again: refused, and what it gave revoked"},
+	{"link.use", "a link from the chat was used: exchanged for a token, or its own token for the first time"},
+	{"login", "somebody signed in as an agent, or (refused) could not"},
+	{"login.approved", "a sign-in was approved in the chat"},
+	{"login.ask", "a person was asked in the chat whether it is them"},
+	{"login.denied", "they said no"},
+	{"login.missed", "another number was pressed than the one on the screen: denied, too"},
+	{"login.wecom", "somebody signed in with WeCom's page, or (refused) could not"},
+	{"otp.bind", "a secret was handed out"},
+	{"otp.cancel", "it was given up before it was verified"},
+	{"otp.disable", "one-time passwords were turned off by their owner"},
+	{"otp.enable", "the first code was right: they are on"},
+	{"otp.expire", "a secret was not verified in time"},
+	{"otp.lock", "too many wrong codes"},
+	{"otp.recover", "a recovery code was used"},
+	{"otp.refuse", "a wrong or used code (refused)"},
+	{"otp.reset", "an administrator, or whoever has the host, turned them off"},
+	{"otp.use", "a code was right, and is used up"},
+	{"password.link", "a link that sets a local password was made"},
+	{"password.refuse", "the old password was wrong, so there is no new one (refused)"},
+	{"password.set", "a local password was set"},
+	{"person.leave", "a person was cut off, and of what"},
+	{"person.return", "the directory calls their userid active again"},
+	{"role.grant", "an administrator gave a role"},
+	{"role.revoke", "and took it back"},
+	{"share.create", "a bot was shared"},
+	{"share.extend", "for longer"},
+	{"share.open", "an end user saw the bot"},
+	{"share.revoke", "and no more"},
+	{"status.return", "a timed status ended"},
+	{"status.set", "an agent's status was set"},
+	{"token.make", "an access token was made by an administrator"},
+	{"token.revoke", "one token was revoked"},
+	{"tokens.revoke", "several were, by their owner"},
+}
 
 // AuditEntry is something worth remembering that somebody did.
 type AuditEntry struct {
 	At     time.Time // set by Audit
 	Actor  string    // userid
-	Action string    // noun.verb, as in status.set
+	Action string    // one of Actions
 	Target string    // userid or id of what it was done to
 	Result string    // "ok" when empty
 	Detail string    // never a secret

@@ -19,7 +19,7 @@ import (
 // The audit trail is tamper evident: each entry carries a keyed hash of itself
 // and of the hash before it, so that none can be changed, moved or taken out of
 // the middle without the key, which is not in the database. What a chain cannot
-// show is that its end is missing; checkpoints do.
+// show is that its end is missing; heads (heads.go) and checkpoints do.
 //
 // A chain has one writer at a time, or it would fork. So that transactions need
 // not wait for each other, a store writes several: a transaction takes a free
@@ -29,6 +29,7 @@ import (
 // chain is the end of one sequence of entries, as far as it is committed.
 type chain struct {
 	id   string
+	n    int64  // among the chains; 0 while nothing of it is committed
 	seq  int64  // of the last entry, and their number
 	mac  string // of the last entry
 	kept int64  // the seq of its last checkpoint
@@ -49,16 +50,16 @@ func (c *chains) take() *chain {
 		c.free = c.free[:n-1]
 		return last
 	}
-	fresh := &chain{id: rand.Text()}
+	fresh := &chain{id: headed + rand.Text()}
 	c.all = append(c.all, fresh)
 	return fresh
 }
 
 // give puts a chain back, at its new end.
-func (c *chains) give(ch *chain, seq int64, mac string) {
+func (c *chains) give(ch *chain, n, seq int64, mac string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ch.seq, ch.mac = seq, mac
+	ch.n, ch.seq, ch.mac = n, seq, mac
 	c.free = append(c.free, ch)
 }
 
@@ -107,11 +108,11 @@ func (tx *Tx) unlink(committed bool) {
 	if tx.chain == nil {
 		return
 	}
-	seq, mac := tx.chain.seq, tx.chain.mac
+	number, seq, mac := tx.chain.n, tx.chain.seq, tx.chain.mac
 	if n := len(tx.audits); committed && n > 0 {
-		seq, mac = tx.audits[n-1].Seq, tx.audits[n-1].MAC
+		number, seq, mac = max(number, tx.number), tx.audits[n-1].Seq, tx.audits[n-1].MAC
 	}
-	tx.s.chains.give(tx.chain, seq, mac)
+	tx.s.chains.give(tx.chain, number, seq, mac)
 	tx.chain = nil
 }
 
@@ -163,8 +164,8 @@ func (c *Checkpoint) sum(key subkeys) string {
 
 func (k *keyring) vouchesFor(c *Checkpoint) bool { return k.made(c.Proof, c.sum) }
 
-// checkpointEvery is for how long the latest entries may be cut off a chain
-// without it showing.
+// checkpointEvery is for how long the latest entries may be cut off a chain, and
+// its head be set back, without a log kept elsewhere showing it.
 const checkpointEvery = 5 * time.Minute
 
 // Checkpoint records how far the audit trail has got, in the database and in the
@@ -222,8 +223,10 @@ func (tx *Tx) adopt(ctx context.Context) error {
 	if err != nil || chained {
 		return wrap(err, "look for audit chains")
 	}
-	if marked, err := tx.db.NewSelect().Model((*Checkpoint)(nil)).Exists(ctx); err != nil || marked {
-		return wrap(err, "look for audit chains")
+	for _, trace := range []any{(*Checkpoint)(nil), (*headRow)(nil), (*rollRow)(nil)} {
+		if marked, err := tx.db.NewSelect().Model(trace).Exists(ctx); err != nil || marked {
+			return wrap(err, "look for audit chains")
+		}
 	}
 	var rows []auditRow
 	q := tx.db.NewSelect().Model(&rows).Order("id")

@@ -129,8 +129,10 @@ func (tx *Tx) NewLink(ctx context.Context, u bot.User, p string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	to, _, more := strings.Cut(p, "?") // a query may hold anything
+	tx.Audit(AuditEntry{Actor: u.Key(), Action: "link.make", Target: u.Key(), Detail: to})
 	sep := "?"
-	if strings.Contains(p, "?") {
+	if more {
 		sep = "&"
 	}
 	return Link{URL: tx.s.base(p) + p + sep + tokenParam + "=" + token, Expires: row.ExpiresAt}, nil

@@ -129,6 +129,7 @@ func (tx *Tx) spend(ctx context.Context, row otpRow, code string) (OTPResult, er
 		res, err := tx.db.NewUpdate().Model((*otpRow)(nil)).Set("last_step = ?", step).Set("failures = 0").Set("locked_to = NULL").
 			Where("person = ?", row.Person).Where("state = ?", row.State).Where("last_step < ?", step).Exec(ctx)
 		if err = changedOne(res, err, "use one-time password"); err == nil {
+			tx.Audit(AuditEntry{Actor: row.Person, Action: "otp.use", Target: row.Person})
 			return OTPResult{OK: true}, nil
 		} else if !errors.Is(err, ErrNotFound) {
 			return OTPResult{}, err

@@ -323,7 +323,7 @@ func TestParallelPasswordChanges(t *testing.T) {
 			won := 0
 			for i := range 8 {
 				all.Go(func() {
-					err := f.setPassword("lilei", old, fmt.Sprint("password of ", i))
+					err := f.setPassword("lilei", old, fmt.Sprint("password of ", i+1)) // never the old one again
 					mu.Lock()
 					defer mu.Unlock()
 					if err == nil {

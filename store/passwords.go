@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -88,7 +89,11 @@ func (s *Store) SetPassword(ctx context.Context, c PasswordChange) error {
 			return err
 		}
 		if !ok {
-			return bot.Fail(bot.Denied, "password.old.wrong", nil, nil)
+			err := s.Tx(ctx, func(tx *Tx) error {
+				tx.Audit(AuditEntry{Actor: c.UserID, Action: "password.refuse", Target: c.UserID, Result: "refused", Detail: c.Client.String()})
+				return nil
+			})
+			return cmp.Or[error](err, bot.Fail(bot.Denied, "password.old.wrong", nil, nil))
 		}
 	}
 	hash, err := s.hashPassword(ctx, c.New)
@@ -129,7 +134,11 @@ const passwordPath = "/password"
 // NewPasswordLink makes a link to the page that sets u's local password. It
 // signs nobody in, and sets one password, once.
 func (tx *Tx) NewPasswordLink(ctx context.Context, u bot.User) (Link, error) {
-	return tx.passwordPageLink(ctx, tokenRow{Kind: kindPassword, Person: u.Key()})
+	link, err := tx.passwordPageLink(ctx, tokenRow{Kind: kindPassword, Person: u.Key()})
+	if err == nil {
+		tx.Audit(AuditEntry{Actor: u.Key(), Action: "password.link", Target: u.Key()})
+	}
+	return link, err
 }
 
 // passwordPageLink makes a link to the page for passwords. Whose and what for is

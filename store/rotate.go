@@ -37,6 +37,8 @@ var sealed = []sealedColumn{
 	{what: "passwords of people", table: "passwords", column: "hash", where: "hash LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},
 	{what: "passwords of accounts", table: "accounts", column: "password", where: "password LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},
 	{what: "audit entries", table: "audit", column: "mac", where: "mac <> ''", lasts: true},
+	{what: "audit heads", table: "audit_heads", column: "proof", where: "proof <> ''", lasts: true},
+	{what: "audit roll", table: "audit_roll", column: "proof", where: "proof <> ''", lasts: true},
 	{what: "audit checkpoints", table: "audit_checkpoints", column: "proof", where: "proof <> ''", lasts: true},
 }
 

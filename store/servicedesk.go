@@ -255,14 +255,18 @@ func (s *Store) foreignSession(ctx context.Context, token string) (Session, erro
 }
 
 // EndForeign ends a token of the service desk.
-func (s *Store) EndForeign(ctx context.Context, token string) error {
-	if _, err := s.foreignSession(ctx, token); err != nil {
+func (s *Store) EndForeign(ctx context.Context, token, by string) error {
+	sess, err := s.foreignSession(ctx, token)
+	if err != nil {
 		return err
 	}
 	if err := s.ServiceDesk.Redis.client.Del(ctx, agentToken+token).Err(); err != nil {
 		return bot.Fail(bot.Unavailable, "error.unavailable", nil, fmt.Errorf("ask the service desk's Redis: %w", err))
 	}
-	return nil
+	return s.Tx(ctx, func(tx *Tx) error {
+		tx.Audit(AuditEntry{Actor: by, Action: "token.revoke", Target: sess.UserID, Detail: "of the service desk"})
+		return nil
+	})
 }
 
 // tokenShape is what any token here looks like.

@@ -278,7 +278,7 @@ func TestServiceDesksTokensAreGoodHere(t *testing.T) {
 				t.Errorf("%s: %v", key, err)
 			}
 		}
-		if err := f.EndForeign(t.Context(), token); err != nil {
+		if err := f.EndForeign(t.Context(), token, "lilei"); err != nil {
 			t.Error(err)
 		}
 		if _, err := f.Session(t.Context(), token); !errors.Is(err, ErrNotFound) {

@@ -96,7 +96,6 @@ func (l *Limits) GiveBack(ctx context.Context, name, key string, now time.Time) 
 		ctx, cancel := context.WithTimeout(ctx, limitPatience)
 		defer cancel()
 		_ = l.Redis.GiveBack(ctx, key, rate)
-		return
 	}
 	l.local.GiveBack(key, rate)
 }

@@ -185,6 +185,7 @@ type Tx struct {
 	db     bun.Tx
 	audits []auditRow
 	chain  *chain // that the audits are on, from flush to commit
+	number int64  // of the chain, if this is its first transaction
 
 	people  []string            // whose messages this is about, when it is a transaction of Work
 	granted map[string][]string // their roles
@@ -246,7 +247,7 @@ func (tx *Tx) after(fn func()) { tx.then = append(tx.then, fn) }
 // them in one round trip.
 func (tx *Tx) flush(ctx context.Context) error {
 	text := make([]byte, 0, 512*len(tx.audits)+2048*len(tx.pushes)+256*len(tx.done))
-	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writePushes, tx.writeAgents, tx.writeFinished} {
+	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writeHead, tx.writePushes, tx.writeAgents, tx.writeFinished} {
 		var err error
 		if text, err = write(text); err != nil {
 			return fmt.Errorf("write effects: %w", err)
@@ -259,7 +260,10 @@ func (tx *Tx) flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write effects: %w", err)
 	}
-	return tx.finishedAll(res)
+	if err := tx.finishedAll(res); err != nil {
+		return err
+	}
+	return tx.enrol(ctx)
 }
 
 // insert appends the statement that writes rows.

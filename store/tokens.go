@@ -55,6 +55,7 @@ type Session struct {
 	Plain     bool   // carries no rights of an administrator
 	Degraded  bool   // made while the directory could not be asked
 	Foreign   bool   // the service desk's token, not ours: it has no TokenID
+	Unused    bool   // a direct link's token before its first use: see LinkUsed
 	ExpiresAt time.Time
 }
 
@@ -116,8 +117,28 @@ func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	s.touch(ctx, row)
-	return row.session(), nil
+	sess := row.session()
+	if sess.Unused = row.Plain && row.Source == sourceChat && row.LastUsed == nil; !sess.Unused {
+		s.touch(ctx, row)
+	}
+	return sess, nil
+}
+
+// LinkUsed is for the first use of the token that a direct link carries
+// (tokens.link_mode = "direct"). Its owner is told, as of a link that is
+// exchanged, once.
+func (s *Store) LinkUsed(ctx context.Context, sess Session, from Client) error {
+	return s.Tx(ctx, func(tx *Tx) error {
+		res, err := tx.db.NewUpdate().Model((*tokenRow)(nil)).Set("last_used_at = ?", tx.Now).Where("id = ?", sess.TokenID).
+			Where("revoked_at IS NULL").Where("last_used_at IS NULL").Exec(ctx)
+		if err := changedOne(res, err, "use link"); errors.Is(err, ErrNotFound) {
+			return nil // somebody was faster
+		} else if err != nil {
+			return err
+		}
+		tx.Audit(AuditEntry{Actor: sess.UserID, Action: "link.use", Target: sess.UserID, Detail: from.String()})
+		return tx.Notice(ctx, sess.UserID, Notice{What: NoticeLink, Device: from.Device, Address: from.Address})
+	})
 }
 
 // touchEvery is how exact the time of a token's last use is.

@@ -106,14 +106,14 @@ func TestLinkIsExchangedOnce(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
-		if d := cmp.Diff([]string{"lilei link.use ok"}, f.trail("lilei")); d != "" {
+		if d := cmp.Diff([]string{"lilei link.make ok", "lilei link.use ok"}, f.trail("lilei")); d != "" {
 			t.Error(d)
 		}
 
 		f.refused("second use", link)
 		f.refused("what the first use got", token)
 		f.refused("third use", link)
-		if d := cmp.Diff([]string{"lilei link.use ok", "lilei link.reuse refused", "lilei link.reuse refused"}, f.trail("lilei")); d != "" {
+		if d := cmp.Diff([]string{"lilei link.make ok", "lilei link.use ok", "lilei link.reuse refused", "lilei link.reuse refused"}, f.trail("lilei")); d != "" {
 			t.Error(d)
 		}
 		if d := cmp.Diff([]string{"lilei: zh token.reused"}, f.alarms()); d != "" {
@@ -247,11 +247,24 @@ func TestDirectLinks(t *testing.T) {
 			f := open(t, url, func(o *Options) { o.Direct, o.TokenTTL = true, ttl })
 			token := f.link("boss")
 			sess, err := f.Session(t.Context(), token)
-			if err != nil || !sess.Plain || sess.OTP || sess.ExpiresAt.Sub(f.now()) != want {
+			if err != nil || !sess.Plain || !sess.Unused || sess.OTP || sess.ExpiresAt.Sub(f.now()) != want {
 				t.Errorf("%+v, %v", sess, err)
 			}
+			first := sess
+			sess.Unused = false
 			if peek, err := f.PeekLink(t.Context(), token); err != nil || peek != sess {
 				t.Errorf("%+v, %v", peek, err)
+			}
+			for range 2 { // at once, on two instances
+				if err := f.LinkUsed(t.Context(), first, Client{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := cmp.Diff([]string{"boss link.make ok", "boss link.use ok"}, f.trail("boss")); d != "" {
+				t.Error(d)
+			}
+			if again, err := f.Session(t.Context(), token); err != nil || again != sess {
+				t.Errorf("used: %+v, %v", again, err)
 			}
 			if _, _, err := f.Exchange(t.Context(), token, "", Client{}); !errors.Is(err, ErrNotFound) {
 				t.Errorf("exchanged: %v", err)

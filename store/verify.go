@@ -26,7 +26,14 @@ type examiner struct {
 	AuditReport
 	keys   *keyring
 	points map[string]map[int64]Checkpoint // by chain, then by seq
+	heads  map[string]headRow              // by chain
 	last   auditRow                        // the entry before this one, of the same chain
+
+	headless []string // chains that had no head when the heads were read
+}
+
+func newExaminer(keys *keyring) *examiner {
+	return &examiner{keys: keys, points: map[string]map[int64]Checkpoint{}, heads: map[string]headRow{}}
 }
 
 // VerifyAudit examines the audit trail of the store at url, beside whoever has
@@ -38,28 +45,34 @@ func VerifyAudit(ctx context.Context, url string, keys [][]byte, checkpoints io.
 		return AuditReport{}, err
 	}
 	defer s.close()
-	e := examiner{keys: s.keys, points: map[string]map[int64]Checkpoint{}}
+	e := newExaminer(s.keys)
 	err = e.examine(ctx, s.reads, checkpoints)
 	return e.AuditReport, err
 }
 
 func (e *examiner) examine(ctx context.Context, db bun.IDB, checkpoints io.Reader) error {
-	if err := e.collect(ctx, db, checkpoints); err != nil { // before the entries, which may still grow
+	// First how far it got, and then the entries, which may still grow.
+	if err := e.collectHeads(ctx, db); err != nil {
 		return err
 	}
-	err := eachEntry(ctx, db, func(row *auditRow) error { e.entry(row); return nil })
-	if err == nil {
-		e.end()
+	if err := e.collect(ctx, db, checkpoints); err != nil {
+		return err
 	}
-	return err
+	if err := eachEntry(ctx, db, func(row *auditRow) error { e.entry(row); return nil }); err != nil {
+		return err
+	}
+	e.end()
+	return e.late(ctx, db)
 }
 
 // end examines what no entry led to.
 func (e *examiner) end() {
 	e.endOfChain()
-	for id, points := range e.points {
-		p := points[slices.Max(slices.Collect(maps.Keys(points)))]
-		e.fault("chain %s is missing altogether: a checkpoint of %s counts %d entries", id, stamp(p.At), p.Seq)
+	gone := slices.AppendSeq(slices.Collect(maps.Keys(e.points)), maps.Keys(e.heads))
+	slices.Sort(gone)
+	for _, id := range slices.Compact(gone) {
+		seq, witness := e.furthest(id)
+		e.fault("chain %s is missing altogether: %s counts %d entries", id, witness, seq)
 	}
 }
 
@@ -194,21 +207,39 @@ func (e *examiner) entry(row *auditRow) {
 	if p, ok := e.points[row.Chain][row.Seq]; ok && p.MAC != row.MAC {
 		e.fault("%s is not the one the checkpoint of %s saw", name, stamp(p.At))
 	}
+	if h, ok := e.heads[row.Chain]; ok && h.Seq == row.Seq && h.MAC != row.MAC {
+		e.fault("%s is not the one the head of its chain names", name)
+	}
 	e.last = *row
 }
 
-// endOfChain compares where a chain ends with how far checkpoints saw it go.
+// endOfChain compares where a chain ends with how far it is known to have got.
 func (e *examiner) endOfChain() {
-	furthest := Checkpoint{}
-	for seq, p := range e.points[e.last.Chain] {
-		if seq > furthest.Seq {
-			furthest = p
+	id := e.last.Chain
+	if id == "" {
+		return
+	}
+	if seq, witness := e.furthest(id); seq > e.last.Seq {
+		e.fault("chain %s ends with entry %d, its number %d, but %s counts %d: the rest was cut off", id, e.last.ID, e.last.Seq, witness, seq)
+	}
+	if _, ok := e.heads[id]; !ok && isHeaded(id) {
+		e.headless = append(e.headless, id)
+	}
+	delete(e.points, id)
+	delete(e.heads, id)
+}
+
+// furthest is how far a chain is known to have got, and who says so.
+func (e *examiner) furthest(id string) (seq int64, witness string) {
+	for at, p := range e.points[id] {
+		if at > seq {
+			seq, witness = at, "a checkpoint of "+stamp(p.At)
 		}
 	}
-	if furthest.Seq > e.last.Seq {
-		e.fault("chain %s ends with entry %d, its number %d, but a checkpoint of %s counts %d: the rest was cut off", e.last.Chain, e.last.ID, e.last.Seq, stamp(furthest.At), furthest.Seq)
+	if h := e.heads[id]; h.Seq > seq {
+		seq, witness = h.Seq, "its head"
 	}
-	delete(e.points, e.last.Chain)
+	return seq, witness
 }
 
 func (e *examiner) fault(format string, args ...any) {

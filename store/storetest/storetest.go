@@ -54,6 +54,40 @@ func Postgres(t testing.TB) string {
 	return u.String()
 }
 
+// PostgresLog has the server log everything that is said to a database of
+// Postgres, with all parameters, over connections opened from now on. The server's
+// log is what the function it returns gives, as far as it was written since.
+func PostgresLog(t testing.TB, database string) (read func() string) {
+	t.Helper()
+	file := os.Getenv("DESKBELL_TEST_POSTGRES_LOG")
+	if file == "" {
+		t.Fatal("this test needs the log of PostgreSQL: run ./test.sh, which starts one, or set DESKBELL_TEST_POSTGRES_LOG to the file that the server of DESKBELL_TEST_POSTGRES logs to")
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(pgdriver.NewConnector(pgdriver.WithDSN(database)))
+	defer db.Close()
+	for _, setting := range []string{"log_statement = 'all'", "log_min_duration_statement = 0", "log_parameter_max_length = -1", "log_parameter_max_length_on_error = -1"} {
+		if _, err := db.Exec("ALTER DATABASE " + strings.TrimPrefix(u.Path, "/") + " SET " + setting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() string {
+		t.Helper()
+		all, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(all[before.Size():])
+	}
+}
+
 // Redis gives the URL of a Redis that the tests may write to.
 func Redis(t testing.TB) string {
 	t.Helper()
