@@ -132,7 +132,8 @@ func (s *Store) openPostgres(address string) error {
 	//
 	// The queues leave many dead rows behind. An index scan passes over one that it
 	// found dead before, a bitmap scan looks at it again until the next vacuum.
-	params := map[string]any{"idle_in_transaction_session_timeout": fmt.Sprint(within.Milliseconds()), "enable_bitmapscan": "off"}
+	params := map[string]any{"idle_in_transaction_session_timeout": fmt.Sprint(within.Milliseconds()), "enable_bitmapscan": "off",
+		"timezone": "UTC"} // times leave as they came, wherever the server stands
 	maps.Copy(params, s.conf.ConnParams) // what the address asks for comes first
 	s.conf.ConnParams = params
 	db := sql.OpenDB(conn)
