@@ -42,7 +42,11 @@ func (r *rig) asDocumented(q *fasthttp.Request, got *fasthttp.Response) {
 	}
 	where := rt.method + " " + rt.path
 	doc := documented()
-	op := doc["paths"].(object)[strings.ReplaceAll(rt.path, "...}", "}")].(object)[strings.ToLower(rt.method)].(object)
+	at, ok := doc["paths"].(object)[strings.ReplaceAll(rt.path, "...}", "}")].(object)
+	if !ok {
+		return // a test's own: TestEveryRouteIsDocumented sees to the others
+	}
+	op := at[strings.ToLower(rt.method)].(object)
 	status := got.StatusCode()
 	answer, ok := op["responses"].(object)[strconv.Itoa(status)].(object)
 	if !ok {
