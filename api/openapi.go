@@ -93,7 +93,7 @@ func (sc *schemas) operation(rt route, op operation) object {
 		answers[strconv.Itoa(status)] = answer(sc.body(rt.as, v), http.StatusText(status))
 	}
 	out := object{
-		"operationId": op.id, "summary": op.says, "tags": []string{group(rt.path)},
+		"operationId": op.id, "summary": op.says, "description": whose(rt.may, op), "tags": []string{group(rt.path)},
 		"security": security(rt.may, op), "responses": answers,
 	}
 	if list := parameters(rt.path, op); len(list) > 0 {
@@ -143,6 +143,39 @@ func security(p policy, op operation) []object {
 		return []object{{"bearer": []string{}}}
 	}
 	return []object{{"bearer": []string{}}, {"masterKey": []string{}}}
+}
+
+// whose says in words for whom a route is.
+func whose(p policy, op operation) string {
+	var says string
+	switch {
+	case p.secret:
+		return "Public, with so many tries per address."
+	case p.open:
+		return "Public."
+	case p.writes:
+		return "For apps, by a token of a device that may write."
+	case p.app:
+		return "For apps, by a token of a device."
+	case p.endUser:
+		says = "For end users"
+	case p.level > bot.Anyone:
+		says = "For people of the role " + p.level.String()
+	case p.accounts:
+		says = "For people of the directory and accounts"
+	default:
+		says = "For people of the directory"
+	}
+	if !p.noMaster && !op.notAll {
+		says += ", and the master key"
+	}
+	if p.proofs {
+		says += "; not by the token of a direct link"
+	}
+	if p.weak && !p.endUser {
+		says += "; also for administrators without a one-time password"
+	}
+	return says + "."
 }
 
 func parameters(path string, op operation) (list []object) {

@@ -89,7 +89,7 @@ func TestTheDocumentIsValid(t *testing.T) {
 
 func checkOperation(t *testing.T, doc object, where, path string, op object) {
 	t.Helper()
-	keys(t, where, op, "operationId summary tags security responses", "parameters requestBody")
+	keys(t, where, op, "operationId summary tags security responses", "description parameters requestBody")
 	var inPath []string
 	seen := map[string]bool{}
 	params, _ := op["parameters"].([]any)

@@ -1,5 +1,7 @@
 // Shows /api/openapi.json. Nothing can be tried from the page: nobody should
 // type a token into it.
+const nothing = () => () => null;
+
 window.addEventListener("DOMContentLoaded", () => {
   SwaggerUIBundle({
     url: "/api/openapi.json",
@@ -8,5 +10,6 @@ window.addEventListener("DOMContentLoaded", () => {
     docExpansion: "none",
     supportedSubmitMethods: [],
     validatorUrl: null,
+    plugins: [() => ({ wrapComponents: { AuthorizeBtnContainer: nothing, authorizeBtn: nothing, authorizeOperationBtn: nothing } })],
   });
 });
