@@ -38,13 +38,13 @@ func group(path string) string {
 }
 
 var (
-	text    = object{"type": "string"}
+	anyText = object{"type": "string"}
 	listing = []parameter{
 		{"sortBy", "By what to sort.", object{"type": "string", "enum": []string{"key", "createdAt", "updatedAt"}, "default": "key"}},
 		{"sortDir", "In which direction.", object{"type": "string", "enum": []string{"asc", "desc"}, "default": "asc"}},
 		{"limit", "How many.", object{"type": "integer", "minimum": 1, "maximum": listLargest, "default": listUsual}},
 		{"skip", "How many to leave out first.", object{"type": "integer", "minimum": 0, "default": 0}},
-		{"after", "The key behind which to begin, as load_more has it.", text},
+		{"after", "The key behind which to begin, as load_more has it.", anyText},
 		{"at", "The time of that entry, as load_more has it.", object{"type": "string", "format": "date-time"}},
 	}
 )
@@ -78,9 +78,9 @@ var operations = map[string]operation{
 	"POST /api/v1/user/create":       {id: "createAccount", says: "Make an account; email or mobile is needed", in: wishedAccount{}, out: user{}},
 	"POST /api/v1/user/create/batch": {id: "createAccounts", says: "Make up to 500 accounts, each with its own result", in: accountsRequest{}, needs: []string{"users"}, out: []accountMade{}},
 	"GET /api/v1/tokens": {id: "tokens", says: "The access tokens that are good, newest first", out: tokenPage{}, query: []parameter{
-		{"user", "Whose: a userid, username, email or mobile.", text},
+		{"user", "Whose: a userid, username, email or mobile.", anyText},
 		{"limit", "How many.", object{"type": "integer", "minimum": 1, "maximum": tokensShown, "default": tokensShown}},
-		{"after", "The next of the page before.", text},
+		{"after", "The next of the page before.", anyText},
 	}},
 	"POST /api/v1/tokens":        {id: "makeToken", says: "Make an access token, shown this once", in: tokenRequest{}, needs: []string{"user"}, out: madeToken{}, fails: []int{missing}},
 	"DELETE /api/v1/tokens/{id}": {id: "endToken", says: "Revoke an access token", out: true, fails: []int{missing}},
@@ -90,10 +90,10 @@ var operations = map[string]operation{
 		out: granted{}, fails: []int{unproven, denied}},
 
 	"POST /api/agents/login": {id: "agentLogin", says: "Sign an agent in by password, WeCom's code, or approval in the chat", in: agentLoginRequest{}, needs: []string{"user_id"},
-		out: oneOf{login{}, otpWanted{}}, also: map[int]any{http.StatusAccepted: approvalWanted{}}, fails: []int{unproven, denied, unavailable}},
+		out: eitherOf{login{}, otpWanted{}}, also: map[int]any{http.StatusAccepted: approvalWanted{}}, fails: []int{unproven, denied, unavailable}},
 	"GET /api/agents/login/{login_id}": {id: "agentLoginState", says: "What has become of a login that was to be approved; the token comes once",
-		headers: []parameter{{otpHeader, "The one-time password, when the answer asks for it.", text}},
-		out:     oneOf{approvedLogin{}, approvedWithoutOTP{}, stateOf{}}, fails: []int{unproven, denied, missing, limited}},
+		headers: []parameter{{otpHeader, "The one-time password, when the answer asks for it.", anyText}},
+		out:     eitherOf{approvedLogin{}, approvedWithoutOTP{}, stateOf{}}, fails: []int{unproven, denied, missing, limited}},
 	"GET /api/agents/me":        {id: "agentMe", says: "The agent whose token this is", out: agent{}, notAll: true},
 	"PUT /api/agents/me/status": {id: "setStatus", says: "Set the own status", in: statusRequest{}, needs: []string{"status"}, out: agent{}, notAll: true},
 	"GET /api/agents": {id: "agents", says: "All agents, by name", out: itemList[agent]{},
@@ -157,9 +157,9 @@ const callbackPath = "/callbacks/wecom"
 
 func callbackOperations() object {
 	plain := func(says string) object {
-		return object{"description": says, "content": object{"text/plain": object{"schema": text}}}
+		return object{"description": says, "content": object{"text/plain": object{"schema": anyText}}}
 	}
-	xml := object{"application/xml": object{"schema": text}}
+	xml := object{"application/xml": object{"schema": anyText}}
 	query := func(more ...object) []object {
 		return append([]object{
 			{"name": "msg_signature", "in": "query", "required": true, "schema": object{"type": "string", "pattern": "^[0-9a-f]{40}$"}},
@@ -176,11 +176,11 @@ func callbackOperations() object {
 		}
 	}
 	post := both("callback", "A message or an event, encrypted and signed by WeCom", query(), object{
-		"200": object{"description": "Received: the encrypted reply, or nothing", "content": object{"application/xml": xml["application/xml"], "text/plain": object{"schema": text}}},
+		"200": object{"description": "Received: the encrypted reply, or nothing", "content": object{"application/xml": xml["application/xml"], "text/plain": object{"schema": anyText}}},
 		"400": plain("The outer body is not XML"), "413": plain("Over 64 KiB"), "503": plain("The store is down: deliver again"),
 	})
 	post["requestBody"] = object{"required": true, "content": xml}
-	echo := object{"name": "echostr", "in": "query", "required": true, "schema": text}
+	echo := object{"name": "echostr", "in": "query", "required": true, "schema": anyText}
 	return object{
 		"get":  both("verifyCallback", "WeCom's verification of the URL", query(echo), object{"200": plain("echostr, decrypted")}),
 		"post": post,

@@ -27,17 +27,17 @@ func (span) shape(*schemas) object {
 
 func (given[T]) shape(sc *schemas) object { return orNullSchema(sc.of(reflect.TypeFor[T]())) }
 
-// oneOf is a body that has one of several shapes.
-type oneOf []any
+// eitherOf is a body that has one of several shapes.
+type eitherOf []any
 
 // schema is the schema of a value's type.
 func (sc *schemas) schema(v any) object {
-	if list, ok := v.(oneOf); ok {
-		var any []object
+	if list, ok := v.(eitherOf); ok {
+		var shapes []object
 		for _, v := range list {
-			any = append(any, sc.schema(v))
+			shapes = append(shapes, sc.schema(v))
 		}
-		return object{"anyOf": any}
+		return object{"anyOf": shapes}
 	}
 	return sc.of(reflect.TypeOf(v))
 }

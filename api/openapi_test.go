@@ -190,8 +190,8 @@ func checkSchema(t *testing.T, doc object, where string, s any) {
 			checkSchema(t, doc, where+"."+word, schema[word])
 		}
 	}
-	any, _ := schema["anyOf"].([]any)
-	for _, s := range any {
+	shapes, _ := schema["anyOf"].([]any)
+	for _, s := range shapes {
 		checkSchema(t, doc, where, s)
 	}
 }
