@@ -51,17 +51,20 @@ type signedInAs struct {
 	User        user   `json:"user"`
 }
 
+// loginRequest is a name, of three kinds, and its password.
+type loginRequest struct {
+	Username string `json:"username"`
+	Email    string `json:"email"`
+	Mobile   string `json:"mobile"`
+	Password string `json:"password"`
+	Channel  string `json:"channel"`
+	Platform string `json:"platform"`
+}
+
 // logIn signs an account in. People of the directory have no password here, so
 // their userids are names nobody has.
 func (s *Server) logIn(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Username string `json:"username"`
-		Email    string `json:"email"`
-		Mobile   string `json:"mobile"`
-		Password string `json:"password"`
-		Channel  string `json:"channel"`
-		Platform string `json:"platform"`
-	}
+	var in loginRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -149,11 +152,14 @@ type accountMade struct {
 	Message string `json:"message,omitzero"`
 }
 
+// accountsRequest is many accounts at once.
+type accountsRequest struct {
+	Users []wishedAccount `json:"users"`
+}
+
 // createAccounts makes many accounts; each has its own result.
 func (s *Server) createAccounts(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Users []wishedAccount `json:"users"`
-	}
+	var in accountsRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}

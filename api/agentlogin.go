@@ -37,16 +37,19 @@ type approvalWanted struct {
 // by every log on its way.
 const otpHeader = "X-OTP-Code"
 
+// agentLoginRequest is who wants to sign in, and what they can prove.
+type agentLoginRequest struct {
+	UserID    string `json:"user_id"`
+	Name      string `json:"name"`
+	Password  string `json:"password"`
+	OTPCode   string `json:"otp_code"`
+	WeComCode string `json:"wecom_code"`
+}
+
 // agentLogin signs an agent in by what they can prove; see store.Logins. name is
 // read for the sake of older callers: the directory's counts.
 func (s *Server) agentLogin(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		UserID    string `json:"user_id"`
-		Name      string `json:"name"`
-		Password  string `json:"password"`
-		OTPCode   string `json:"otp_code"`
-		WeComCode string `json:"wecom_code"`
-	}
+	var in agentLoginRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -73,6 +76,23 @@ func (s *Server) agentLogin(ctx context.Context, r *req) (any, error) {
 	return login{showAgent(got.Agent, got.Session.OTP), got.Token}, nil
 }
 
+// stateOf is how far a login that is to be approved has come.
+type stateOf struct {
+	State string `json:"state"`
+}
+
+// approvedWithoutOTP is an approved login that lacks one more factor.
+type approvedWithoutOTP struct {
+	stateOf
+	otpWanted
+}
+
+// approvedLogin is an approved login, with its token.
+type approvedLogin struct {
+	stateOf
+	login
+}
+
 // agentLoginState is what has become of a login that was to be approved in the
 // chat. The token is in the first answer after that, and in no other.
 func (s *Server) agentLoginState(ctx context.Context, r *req) (any, error) {
@@ -81,21 +101,12 @@ func (s *Server) agentLoginState(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, failed(codeLogin, err)
 	}
-	type stateOf struct {
-		State string `json:"state"`
-	}
 	switch {
 	case got.NeedOTP:
 		wanted, err := r.otpWanted(got.Who, "login.otp.header")
-		return struct {
-			stateOf
-			otpWanted
-		}{stateOf{state}, wanted}, err
+		return approvedWithoutOTP{stateOf{state}, wanted}, err
 	case got.Token != "":
-		return struct {
-			stateOf
-			login
-		}{stateOf{state}, login{showAgent(got.Agent, got.Session.OTP), got.Token}}, nil
+		return approvedLogin{stateOf{state}, login{showAgent(got.Agent, got.Session.OTP), got.Token}}, nil
 	}
 	return stateOf{state}, nil
 }

@@ -58,11 +58,14 @@ func (s *Server) agentMe(ctx context.Context, r *req) (any, error) {
 	return s.desk(ctx, r, func(tx *store.Tx) (store.Agent, error) { return tx.Agent(ctx, r.who.person.ID) })
 }
 
+// statusRequest is the status to take.
+type statusRequest struct {
+	Status string `json:"status" enum:"online busy offline"`
+}
+
 // agentStatus sets the caller's status, until it is set again.
 func (s *Server) agentStatus(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Status string `json:"status"`
-	}
+	var in statusRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -105,17 +108,18 @@ func (s *Server) agentList(ctx context.Context, r *req) (any, error) {
 	for i, a := range list {
 		items[i] = showAgent(a, otp[a.Key])
 	}
-	return struct {
-		Items []agent `json:"items"`
-	}{items}, err
+	return itemList[agent]{items}, err
+}
+
+// passwordRequest is a new local password, and the one it replaces.
+type passwordRequest struct {
+	Old string `json:"old_password"`
+	New string `json:"new_password"`
 }
 
 // agentPassword sets the caller's local password.
 func (s *Server) agentPassword(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Old string `json:"old_password"`
-		New string `json:"new_password"`
-	}
+	var in passwordRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}

@@ -84,13 +84,25 @@ func noEntry(status int) *problem {
 
 const appIDMax = 191
 
+// madeAppToken is an app's token, shown this once.
+type madeAppToken struct {
+	Success     bool      `json:"success"`
+	Token       string    `json:"token"`
+	DeviceType  *string   `json:"deviceType"`
+	IsReadOnly  bool      `json:"isReadOnly"`
+	InstalledAt time.Time `json:"installedAt"`
+}
+
+// appTokenRequest is the way into a device's namespace.
+type appTokenRequest struct {
+	Namespace string  `json:"namespace"`
+	Password  *string `json:"password"`
+	AppID     string  `json:"appId"`
+}
+
 // appToken gives an app a token of a device. What it may do is not for it to say.
 func (s *Server) appToken(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Namespace string  `json:"namespace"`
-		Password  *string `json:"password"`
-		AppID     string  `json:"appId"`
-	}
+	var in appTokenRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -121,21 +133,26 @@ func (s *Server) appToken(ctx context.Context, r *req) (any, error) {
 		return nil, err
 	}
 	right()
-	return withStatus{fasthttp.StatusCreated, struct {
-		Success     bool      `json:"success"`
-		Token       string    `json:"token"`
-		DeviceType  *string   `json:"deviceType"`
-		IsReadOnly  bool      `json:"isReadOnly"`
-		InstalledAt time.Time `json:"installedAt"`
-	}{true, token, orNull(app.Type), app.ReadOnly, app.InstalledAt}}, nil
+	return withStatus{fasthttp.StatusCreated, madeAppToken{true, token, orNull(app.Type), app.ReadOnly, app.InstalledAt}}, nil
+}
+
+// namedApp is an app's token that knows which pupil has it.
+type namedApp struct {
+	Success   bool      `json:"success"`
+	Token     string    `json:"token"`
+	Name      string    `json:"name"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// studentRequest is the name of a pupil.
+type studentRequest struct {
+	Name string `json:"name"`
 }
 
 // setStudentName says which pupil has a token. The token stands in the path, as
 // the apps there are put it; nothing of a path is logged.
 func (s *Server) setStudentName(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Name string `json:"name"`
-	}
+	var in studentRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -153,10 +170,5 @@ func (s *Server) setStudentName(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		Success   bool      `json:"success"`
-		Token     string    `json:"token"`
-		Name      string    `json:"name"`
-		UpdatedAt time.Time `json:"updatedAt"`
-	}{true, r.holes[0], app.Note, app.UpdatedAt}, nil
+	return namedApp{true, r.holes[0], app.Note, app.UpdatedAt}, nil
 }

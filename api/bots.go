@@ -60,12 +60,15 @@ func (s *Server) bots(ctx context.Context, _ *req) (any, error) {
 	return itemList[botItem]{items}, nil
 }
 
+// botRequest is a bot as its maker asks for it.
+type botRequest struct {
+	Name     string         `json:"name"`
+	Settings jsontext.Value `json:"settings"`
+}
+
 // makeBot makes a bot, which is its maker's.
 func (s *Server) makeBot(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Name     string         `json:"name"`
-		Settings jsontext.Value `json:"settings"`
-	}
+	var in botRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -110,12 +113,15 @@ func (s *Server) shares(ctx context.Context, r *req) (any, error) {
 	return itemList[shareItem]{items}, nil
 }
 
+// shareRequest is a share token as its maker asks for it.
+type shareRequest struct {
+	Name      *string `json:"name"`
+	ExpiresAt *string `json:"expires_at"`
+}
+
 // share makes a share token, shown this once.
 func (s *Server) share(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Name      *string `json:"name"`
-		ExpiresAt *string `json:"expires_at"`
-	}
+	var in shareRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -184,13 +190,16 @@ func (s *Server) endShare(ctx context.Context, r *req) (any, error) {
 	return s.said(r, "share.off")
 }
 
+// succeeded says what was done.
+type succeeded struct {
+	Success bool   `json:"success"`
+	Message string `json:"message"`
+}
+
 // said is the answer to a change that has nothing to show but a sentence.
 func (s *Server) said(r *req, key string) (any, error) {
 	message, err := s.o.Words.Text(r.Lang(), key, nil)
-	return struct {
-		Success bool   `json:"success"`
-		Message string `json:"message"`
-	}{true, message}, err
+	return succeeded{true, message}, err
 }
 
 // publicBot is what outsiders get of a bot.
@@ -218,11 +227,19 @@ func (s *Server) publicShare(ctx context.Context, r *req) (any, error) {
 	return publicBot{b.ID, b.ID, b.Name, g.AvatarURL, g.Welcome, g.Questions, safe}, nil
 }
 
+// validity says that a share token is for the bot in question.
+type validity struct {
+	Valid bool `json:"valid"`
+}
+
+// validateRequest names the bot that a share token should be for.
+type validateRequest struct {
+	BotID string `json:"bot_id"`
+}
+
 // validateShare tells another system whether a share token is for a bot.
 func (s *Server) validateShare(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		BotID string `json:"bot_id"`
-	}
+	var in validateRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -236,7 +253,5 @@ func (s *Server) validateShare(ctx context.Context, r *req) (any, error) {
 	if sh.Bot != in.BotID {
 		return nil, forbidden("the share is for another bot")
 	}
-	return struct {
-		Valid bool `json:"valid"`
-	}{true}, nil
+	return validity{true}, nil
 }

@@ -53,17 +53,20 @@ func showDevice(d store.Device) shownDevice {
 	return shownDevice{d.ID, d.Name, d.Namespace, d.CreatedAt}
 }
 
+// deviceRequest is a device as its owner asks for it. deviceName is what older callers say.
+type deviceRequest struct {
+	Name       string `json:"name"`
+	DeviceName string `json:"deviceName"`
+	Namespace  string `json:"namespace"`
+}
+
 // makeDevice makes a device of the caller's.
 func (s *Server) makeDevice(ctx context.Context, r *req) (any, error) {
 	owner, err := r.who.owner()
 	if err != nil {
 		return nil, err
 	}
-	var in struct {
-		Name       string `json:"name"`
-		DeviceName string `json:"deviceName"`
-		Namespace  string `json:"namespace"`
-	}
+	var in deviceRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -190,6 +193,11 @@ type oneConfig struct {
 	Config  shownConfig `json:"config"`
 }
 
+type configList struct {
+	Success bool          `json:"success"`
+	Configs []shownConfig `json:"configs"`
+}
+
 // authConfigs lists the auth configs of a device of the caller's.
 func (s *Server) authConfigs(ctx context.Context, r *req) (any, error) {
 	d, err := s.own(ctx, r)
@@ -204,19 +212,19 @@ func (s *Server) authConfigs(ctx context.Context, r *req) (any, error) {
 	for i, c := range list {
 		shown[i] = showConfig(c)
 	}
-	return struct {
-		Success bool          `json:"success"`
-		Configs []shownConfig `json:"configs"`
-	}{true, shown}, nil
+	return configList{true, shown}, nil
+}
+
+// configRequest is an auth config, or a change of one.
+type configRequest struct {
+	Password   given[string] `json:"password"`
+	DeviceType given[string] `json:"deviceType" enum:"teacher student classroom parent"`
+	IsReadOnly *bool         `json:"isReadOnly"`
 }
 
 // wishedConfig is what a caller wants of an auth config.
 func wishedConfig(r *req) (c store.ConfigChange, any bool, err error) {
-	var in struct {
-		Password   given[string] `json:"password"`
-		DeviceType given[string] `json:"deviceType"`
-		IsReadOnly *bool         `json:"isReadOnly"`
-	}
+	var in configRequest
 	if err := r.Bind(&in); err != nil {
 		return c, false, err
 	}

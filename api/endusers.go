@@ -41,13 +41,16 @@ func (s *Server) endUsers(ctx context.Context, _ *req) (any, error) {
 	return itemList[endUser]{items}, nil
 }
 
+// endUserRequest is an end user's account as an administrator asks for it.
+type endUserRequest struct {
+	Username string  `json:"username"`
+	Password string  `json:"password"`
+	Email    *string `json:"email"`
+}
+
 // makeEndUser makes an account for somebody outside.
 func (s *Server) makeEndUser(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Username string  `json:"username"`
-		Password string  `json:"password"`
-		Email    *string `json:"email"`
-	}
+	var in endUserRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -80,11 +83,14 @@ func refusedAccount(err error) error {
 	return err
 }
 
+// resetRequest is another password.
+type resetRequest struct {
+	Password string `json:"password"`
+}
+
 // resetEndUser gives an end user another password.
 func (s *Server) resetEndUser(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Password string `json:"password"`
-	}
+	var in resetRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}

@@ -39,6 +39,14 @@ func (s *Server) getMetadata(ctx context.Context, r *req) (any, error) {
 	return showValue(v.Device, v), err
 }
 
+// storedValue says what became of an entry.
+type storedValue struct {
+	DeviceID  string    `json:"deviceId"`
+	Key       string    `json:"key"`
+	Created   bool      `json:"created"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
 // putValue stores the body, which is any JSON.
 func (s *Server) putValue(ctx context.Context, r *req) (any, error) {
 	value, err := r.value()
@@ -53,12 +61,7 @@ func (s *Server) putValue(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		DeviceID  string    `json:"deviceId"`
-		Key       string    `json:"key"`
-		Created   bool      `json:"created"`
-		UpdatedAt time.Time `json:"updatedAt"`
-	}{v.Device, v.Key, v.Created(), v.UpdatedAt}, nil
+	return storedValue{v.Device, v.Key, v.Created(), v.UpdatedAt}, nil
 }
 
 // value is the body without the white space between its parts. Numbers and the
@@ -82,6 +85,38 @@ func (s *Server) removeValue(ctx context.Context, r *req) (any, error) {
 	return noContent{}, s.o.Store.Tx(ctx, func(tx *store.Tx) error { return tx.RemoveValue(ctx, *r.who.app, r.holes[0]) })
 }
 
+// importRefused is an entry that could not be stored.
+type importRefused struct {
+	Key   string `json:"key"`
+	Error string `json:"error"`
+}
+
+// importResult is an entry that was stored.
+type importResult struct {
+	Key   string `json:"key"`
+	IsNew bool   `json:"isNew"`
+}
+
+type importSummary struct {
+	Total      int `json:"total"`
+	Successful int `json:"successful"`
+	Failed     int `json:"failed"`
+}
+
+type importData struct {
+	DeviceID string          `json:"deviceId"`
+	Summary  importSummary   `json:"summary"`
+	Results  []importResult  `json:"results"`
+	Errors   []importRefused `json:"errors,omitzero"`
+}
+
+// imported is what became of many entries.
+type imported struct {
+	Code    int        `json:"code"`
+	Message string     `json:"message"`
+	Data    importData `json:"data"`
+}
+
 // importValues stores many entries in one transaction. Keys that cannot be are
 // named and left out; all others are stored, or none.
 func (s *Server) importValues(ctx context.Context, r *req) (any, error) {
@@ -92,23 +127,10 @@ func (s *Server) importValues(ctx context.Context, r *req) (any, error) {
 	if len(in) == 0 {
 		return nil, badRequest("body", `is not an object of keys and values: {"key":{}}`)
 	}
-	type refused struct {
-		Key   string `json:"key"`
-		Error string `json:"error"`
-	}
-	type result struct {
-		Key   string `json:"key"`
-		IsNew bool   `json:"isNew"`
-	}
-	type summary struct {
-		Total      int `json:"total"`
-		Successful int `json:"successful"`
-		Failed     int `json:"failed"`
-	}
-	values, bad := map[string]string{}, []refused(nil)
+	values, bad := map[string]string{}, []importRefused(nil)
 	for key, value := range in {
 		if !store.KeyFits(key) {
-			bad = append(bad, refused{key, s.explain(r.Lang(), bot.Fail(bot.Invalid, "device.key", nil, nil)).message})
+			bad = append(bad, importRefused{key, s.explain(r.Lang(), bot.Fail(bot.Invalid, "device.key", nil, nil)).message})
 			continue
 		}
 		v, err := compact(value)
@@ -117,7 +139,7 @@ func (s *Server) importValues(ctx context.Context, r *req) (any, error) {
 		}
 		values[key] = v
 	}
-	slices.SortFunc(bad, func(a, b refused) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(bad, func(a, b importRefused) int { return strings.Compare(a.Key, b.Key) })
 	put := []store.Value{}
 	if len(values) > 0 {
 		err := s.o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
@@ -128,21 +150,11 @@ func (s *Server) importValues(ctx context.Context, r *req) (any, error) {
 			return nil, err
 		}
 	}
-	results := make([]result, len(put))
+	results := make([]importResult, len(put))
 	for i, v := range put {
-		results[i] = result{v.Key, v.Created()}
+		results[i] = importResult{v.Key, v.Created()}
 	}
-	type data struct {
-		DeviceID string    `json:"deviceId"`
-		Summary  summary   `json:"summary"`
-		Results  []result  `json:"results"`
-		Errors   []refused `json:"errors,omitzero"`
-	}
-	return struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Data    data   `json:"data"`
-	}{200, "imported", data{r.who.app.Device, summary{len(in), len(put), len(bad)}, results, bad}}, nil
+	return imported{200, "imported", importData{r.who.app.Device, importSummary{len(in), len(put), len(bad)}, results, bad}}, nil
 }
 
 // listed is a part of a device's entries.
@@ -220,6 +232,13 @@ func (r *req) number(name string, usual, least, most int) (int, error) {
 	return n, nil
 }
 
+// valuePage is a part of the entries.
+type valuePage struct {
+	Items    []shownValue `json:"items"`
+	Total    int          `json:"total_rows"`
+	LoadMore *string      `json:"load_more,omitzero"`
+}
+
 // listValues lists entries without their values.
 func (s *Server) listValues(ctx context.Context, r *req) (any, error) {
 	l, err := s.list(ctx, r)
@@ -230,11 +249,21 @@ func (s *Server) listValues(ctx context.Context, r *req) (any, error) {
 	for i, v := range l.values {
 		shown[i] = showValue(r.who.app.Device, v)
 	}
-	return struct {
-		Items    []shownValue `json:"items"`
-		Total    int          `json:"total_rows"`
-		LoadMore *string      `json:"load_more,omitzero"`
-	}{shown, l.total, l.more}, nil
+	return valuePage{shown, l.total, l.more}, nil
+}
+
+// keyPage is a part of the keys.
+type keyPage struct {
+	Keys     []string    `json:"keys"`
+	Total    int         `json:"total_rows"`
+	Current  currentPage `json:"current_page"`
+	LoadMore *string     `json:"load_more,omitzero"`
+}
+
+type currentPage struct {
+	Limit int `json:"limit"`
+	Skip  int `json:"skip"`
+	Count int `json:"count"`
 }
 
 // listKeys lists the keys alone.
@@ -247,17 +276,29 @@ func (s *Server) listKeys(ctx context.Context, r *req) (any, error) {
 	for i, v := range l.values {
 		keys[i] = v.Key
 	}
-	type current struct {
-		Limit int `json:"limit"`
-		Skip  int `json:"skip"`
-		Count int `json:"count"`
-	}
-	return struct {
-		Keys     []string `json:"keys"`
-		Total    int      `json:"total_rows"`
-		Current  current  `json:"current_page"`
-		LoadMore *string  `json:"load_more,omitzero"`
-	}{keys, l.total, current{l.page.Limit, l.page.Skip, len(keys)}, l.more}, nil
+	return keyPage{keys, l.total, currentPage{l.page.Limit, l.page.Skip, len(keys)}, l.more}, nil
+}
+
+// infoDevice is the device as an app sees it.
+type infoDevice struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// deviceOwner is the account a device belongs to.
+type deviceOwner struct {
+	ID        string  `json:"id"`
+	Name      string  `json:"name"`
+	AvatarURL *string `json:"avatarUrl"`
+}
+
+// deviceInfo is where an app is.
+type deviceInfo struct {
+	Device     infoDevice   `json:"device"`
+	HasAccount bool         `json:"hasAccount"`
+	Account    *deviceOwner `json:"account,omitzero"`
 }
 
 // deviceInfo tells an app where it is. Of a person who owns the device it is
@@ -268,30 +309,35 @@ func (s *Server) deviceInfo(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	type shownOwner struct {
-		ID        string  `json:"id"`
-		Name      string  `json:"name"`
-		AvatarURL *string `json:"avatarUrl"`
-	}
-	var account *shownOwner
+	var account *deviceOwner
 	if d.Account != "" {
 		a, err := s.o.Store.Account(ctx, d.Account)
 		if err != nil {
 			return nil, err
 		}
-		account = &shownOwner{a.UID, a.Nickname, orNull(a.Avatar)}
+		account = &deviceOwner{a.UID, a.Nickname, orNull(a.Avatar)}
 	}
-	type shownDevice struct {
-		ID        string    `json:"id"`
-		Name      string    `json:"name"`
-		CreatedAt time.Time `json:"createdAt"`
-		UpdatedAt time.Time `json:"updatedAt"`
-	}
-	return struct {
-		Device     shownDevice `json:"device"`
-		HasAccount bool        `json:"hasAccount"`
-		Account    *shownOwner `json:"account,omitzero"`
-	}{shownDevice{d.ID, d.Name, d.CreatedAt, d.UpdatedAt}, account != nil, account}, nil
+	return deviceInfo{infoDevice{d.ID, d.Name, d.CreatedAt, d.UpdatedAt}, account != nil, account}, nil
+}
+
+// tokenDevice is the device of a token.
+type tokenDevice struct {
+	ID        string `json:"id"`
+	UUID      string `json:"uuid"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+}
+
+// tokenInfo is an app's token as the app sees it.
+type tokenInfo struct {
+	Success     bool        `json:"success"`
+	AppID       string      `json:"appId"`
+	DeviceType  *string     `json:"deviceType"`
+	IsReadOnly  bool        `json:"isReadOnly"`
+	Note        *string     `json:"note"`
+	InstalledAt time.Time   `json:"installedAt"`
+	UpdatedAt   time.Time   `json:"updatedAt"`
+	Device      tokenDevice `json:"device"`
 }
 
 // tokenInfo tells an app what its token is.
@@ -300,21 +346,6 @@ func (s *Server) tokenInfo(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	type shownDevice struct {
-		ID        string `json:"id"`
-		UUID      string `json:"uuid"`
-		Name      string `json:"name"`
-		Namespace string `json:"namespace"`
-	}
 	a := r.who.app
-	return struct {
-		Success     bool        `json:"success"`
-		AppID       string      `json:"appId"`
-		DeviceType  *string     `json:"deviceType"`
-		IsReadOnly  bool        `json:"isReadOnly"`
-		Note        *string     `json:"note"`
-		InstalledAt time.Time   `json:"installedAt"`
-		UpdatedAt   time.Time   `json:"updatedAt"`
-		Device      shownDevice `json:"device"`
-	}{true, a.AppID, orNull(a.Type), a.ReadOnly, orNull(a.Note), a.InstalledAt, a.UpdatedAt, shownDevice{d.ID, d.ID, d.Name, d.Namespace}}, nil
+	return tokenInfo{true, a.AppID, orNull(a.Type), a.ReadOnly, orNull(a.Note), a.InstalledAt, a.UpdatedAt, tokenDevice{d.ID, d.ID, d.Name, d.Namespace}}, nil
 }

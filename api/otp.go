@@ -91,14 +91,24 @@ func (s *Server) otpBind(ctx context.Context, r *req) (any, error) {
 	return otpKey{"data:image/png;base64," + base64.StdEncoding.EncodeToString(picture), key.Secret, key.URL}, nil
 }
 
+// otpVerified says that a code was right; the recovery codes come with the first.
+type otpVerified struct {
+	Enabled  bool     `json:"otp_enabled"`
+	Message  string   `json:"message"`
+	Recovery []string `json:"recovery_codes"`
+}
+
+// otpVerifyRequest is a code from an authenticator.
+type otpVerifyRequest struct {
+	OTPCode string         `json:"otp_code"`
+	UserID  jsontext.Value `json:"user_id"` // once said who; the token does
+	Name    jsontext.Value `json:"name"`
+}
+
 // otpVerify takes a code: the first one enables the secret, and a later one
 // makes the token as good as one made with a code.
 func (s *Server) otpVerify(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		OTPCode string         `json:"otp_code"`
-		UserID  jsontext.Value `json:"user_id"` // once said who; the token does
-		Name    jsontext.Value `json:"name"`
-	}
+	var in otpVerifyRequest
 	userID, err := r.ownCode(&in, &in.OTPCode)
 	if err != nil {
 		return nil, err
@@ -118,19 +128,18 @@ func (s *Server) otpVerify(ctx context.Context, r *req) (any, error) {
 		return nil, otpProblem(result)
 	}
 	message, err := s.o.Words.Text(r.Lang(), "otp.on", nil)
-	return struct {
-		Enabled  bool     `json:"otp_enabled"`
-		Message  string   `json:"message"`
-		Recovery []string `json:"recovery_codes"`
-	}{true, message, recovery}, err
+	return otpVerified{true, message, recovery}, err
+}
+
+// otpUnbindRequest is a code from an authenticator, or one of those for its loss.
+type otpUnbindRequest struct {
+	OTPCode  string `json:"otp_code"`
+	Recovery string `json:"recovery_code"`
 }
 
 // otpUnbind turns the caller's own one-time password off.
 func (s *Server) otpUnbind(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		OTPCode  string `json:"otp_code"`
-		Recovery string `json:"recovery_code"`
-	}
+	var in otpUnbindRequest
 	userID, err := r.oneself()
 	if err == nil {
 		err = r.Bind(&in)
@@ -155,12 +164,15 @@ func (s *Server) otpUnbind(ctx context.Context, r *req) (any, error) {
 	return s.done(r, "otp.off", nil)
 }
 
+// otpResetRequest is the administrator's own code.
+type otpResetRequest struct {
+	OTPCode string `json:"otp_code"`
+}
+
 // otpReset lets an administrator turn somebody's one-time password off, with a
 // fresh code of their own. Both are told.
 func (s *Server) otpReset(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		OTPCode string `json:"otp_code"`
-	}
+	var in otpResetRequest
 	admin, err := r.ownCode(&in, &in.OTPCode)
 	if err != nil {
 		return nil, err
@@ -186,7 +198,5 @@ func (s *Server) otpReset(ctx context.Context, r *req) (any, error) {
 // done is the answer that says in words what was done.
 func (s *Server) done(r *req, key string, data any) (any, error) {
 	text, err := s.o.Words.Text(r.Lang(), key, data)
-	return struct {
-		Message string `json:"message"`
-	}{text}, err
+	return done{text}, err
 }

@@ -189,6 +189,7 @@ func (r *rig) do(method, target, body string, headers ...with) *fasthttp.Respons
 	ctx.Init(&q, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("203.0.113.9:4711")), nil)
 	r.Server.serve(ctx)
 	r.o.Logins.Wait() // for what it left to be done after its answer
+	r.asDocumented(&q, &ctx.Response)
 	return &ctx.Response
 }
 

@@ -7,6 +7,8 @@ func (s *Server) table() []route {
 	return []route{
 		{"GET", "/healthz", anybody, plainAPI, s.health},
 		{"GET", "/readyz", anybody, plainAPI, s.ready},
+		{"GET", "/api/openapi.json", anybody, plainAPI, s.openAPI},
+		{"GET", "/api/docs", anybody, pages, s.docs},
 		{"GET", "/static/{file...}", anybody, plainAPI, s.staticFile},
 
 		{"POST", "/auth/v1/login", byASecret, tokensAPI, s.logIn},

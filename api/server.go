@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,19 +67,20 @@ type Words interface {
 
 // Server answers HTTP. Make one with New.
 type Server struct {
-	o        Options
-	http     *fasthttp.Server
-	routes   router
-	mounts   map[string]mount
-	static   map[string]asset
-	headers  [][2]string
-	cookie   cookie
-	state    cookie // of a browser that went to sign in
-	guest    cookie // of an end user who signed in to a share
-	origin   string // of public_url
-	master   [sha256.Size]byte
-	ids      ids
-	draining atomic.Bool
+	o         Options
+	http      *fasthttp.Server
+	routes    router
+	mounts    map[string]mount
+	static    map[string]asset
+	headers   [][2]string
+	cookie    cookie
+	state     cookie // of a browser that went to sign in
+	guest     cookie // of an end user who signed in to a share
+	origin    string // of public_url
+	master    [sha256.Size]byte
+	ids       ids
+	described func() (asset, error) // the document of the API
+	draining  atomic.Bool
 }
 
 // Limits on what a stranger can make the server hold. A request must have
@@ -116,6 +118,7 @@ func New(o Options) (*Server, error) {
 		ids:     newIDs(),
 	}
 	s.routes = newRouter(s.table())
+	s.described = sync.OnceValues(s.describe)
 	if o.MasterKey != "" {
 		s.master = sha256.Sum256([]byte(o.MasterKey))
 		s.o.MasterKey = ""

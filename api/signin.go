@@ -127,12 +127,21 @@ type member struct {
 	LastLoginAt time.Time `json:"last_login_at"`
 }
 
+// signedInMember is the answer to a sign-in at WeCom.
+type signedInMember struct {
+	Token string `json:"token"`
+	User  member `json:"user"`
+}
+
+// wecomLoginRequest is a code of WeCom's, and with it a one-time password.
+type wecomLoginRequest struct {
+	Code    string `json:"code"`
+	OTPCode string `json:"otp_code"`
+}
+
 // wecomLogin is the sign-in for programs that got a code themselves.
 func (s *Server) wecomLogin(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		Code    string `json:"code"`
-		OTPCode string `json:"otp_code"`
-	}
+	var in wecomLoginRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}
@@ -147,10 +156,7 @@ func (s *Server) wecomLogin(ctx context.Context, r *req) (any, error) {
 	if departments == nil {
 		departments = []int{}
 	}
-	return struct {
-		Token string `json:"token"`
-		User  member `json:"user"`
-	}{token, member{p.UID, p.ID, p.Name, "", departments, p.CreatedAt, s.o.Now()}}, nil
+	return signedInMember{token, member{p.UID, p.ID, p.Name, "", departments, p.CreatedAt, s.o.Now()}}, nil
 }
 
 // notProven refuses every code alike: used, invented, an outsider's, or of a

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,18 +9,31 @@ import (
 	"io/fs"
 	"mime"
 	"path"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 
 	"deskbell/store"
 )
 
-// asset is a file as it is served: read once, since all of them are embedded
-// and small.
+// asset is a file as it is served: read once, since all of them are embedded.
 type asset struct {
 	body        []byte
 	contentType string
 	etag        string
+	packed      func() []byte // by gzip, made when first asked for; nil for small files
+}
+
+// worthPacking is where a slow line begins to feel a file.
+const worthPacking = 32 << 10
+
+func newAsset(name string, body []byte) asset {
+	sum := sha256.Sum256(body)
+	a := asset{body: body, contentType: cmp.Or(mime.TypeByExtension(path.Ext(name)), "text/plain; charset=utf-8"), etag: hex.EncodeToString(sum[:8])}
+	if len(body) >= worthPacking {
+		a.packed = sync.OnceValue(func() []byte { return fasthttp.AppendGzipBytesLevel(nil, body, fasthttp.CompressBestCompression) })
+	}
+	return a
 }
 
 func readAssets(from fs.FS) (map[string]asset, error) {
@@ -35,8 +49,7 @@ func readAssets(from fs.FS) (map[string]asset, error) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(body)
-		all[name] = asset{body, mime.TypeByExtension(path.Ext(name)), `"` + hex.EncodeToString(sum[:8]) + `"`}
+		all[name] = newAsset(name, body)
 		return nil
 	})
 	if err != nil {
@@ -58,12 +71,22 @@ func (s *Server) staticFile(_ context.Context, r *req) (any, error) {
 func (a asset) write(r *req) {
 	h := &r.ctx.Response.Header
 	h.Set(fasthttp.HeaderCacheControl, "no-cache")
-	h.Set(fasthttp.HeaderETag, a.etag)
-	if string(r.ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch)) == a.etag {
-		r.ctx.NotModified()
-		h.Set(fasthttp.HeaderETag, a.etag)
+	body, etag, packed := a.body, `"`+a.etag+`"`, false
+	if a.packed != nil {
+		h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+		if r.ctx.Request.Header.HasAcceptEncoding("gzip") {
+			body, etag, packed = a.packed(), `"`+a.etag+`-gzip"`, true
+		}
+	}
+	h.Set(fasthttp.HeaderETag, etag)
+	if string(r.ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch)) == etag {
+		r.ctx.Response.ResetBody()
+		r.ctx.SetStatusCode(fasthttp.StatusNotModified) // with the headers: browsers take those of the 304
 		return
 	}
+	if packed {
+		h.Set(fasthttp.HeaderContentEncoding, "gzip")
+	}
 	r.ctx.SetContentType(a.contentType)
-	r.ctx.SetBody(a.body)
+	r.ctx.SetBody(body)
 }

@@ -121,14 +121,17 @@ type madeToken struct {
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
+// tokenRequest is a token as an administrator asks for it.
+type tokenRequest struct {
+	User string `json:"user"`
+	Name string `json:"name"`
+	TTL  *span  `json:"ttl"`
+}
+
 // makeToken makes an access token for somebody else's script. It never counts
 // as made with a one-time password: nobody gave one for it.
 func (s *Server) makeToken(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		User string `json:"user"`
-		Name string `json:"name"`
-		TTL  *span  `json:"ttl"`
-	}
+	var in tokenRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}

@@ -16,12 +16,15 @@ type granted struct {
 	User        user      `json:"user"`
 }
 
+// exchangeRequest is the token of a chat link, and with it a one-time password.
+type exchangeRequest struct {
+	AccessToken string `json:"access_token"`
+	OTPCode     string `json:"otp_code"`
+}
+
 // exchange turns the token of a chat link into an access token, once.
 func (s *Server) exchange(ctx context.Context, r *req) (any, error) {
-	var in struct {
-		AccessToken string `json:"access_token"`
-		OTPCode     string `json:"otp_code"`
-	}
+	var in exchangeRequest
 	if err := r.Bind(&in); err != nil {
 		return nil, err
 	}

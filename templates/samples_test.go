@@ -132,6 +132,7 @@ func samplePages(word string) map[string]any {
 		"passworddone": nil,
 		"passworddead": nil,
 		"signin":       nil,
+		"docs":         nil,
 		"outbox":       m{"Name": word, "Home": "/admin/welcome", "SignOut": "/sign-out", "Pending": 1, "Dead": 1, "Items": []m{delivery}},
 		"error":        m{"Status": 500, "Ref": "ABCD2345"},
 	}

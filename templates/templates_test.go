@@ -183,6 +183,9 @@ func TestPagesAreSelfContained(t *testing.T) {
 				t.Error(err)
 			}
 			page := w.String()
+			if name == "docs" { // the one page that may have scripts, of our own
+				page = regexp.MustCompile(`<script (src="/static/[a-z./-]+")></script>`).ReplaceAllString(page, "$1")
+			}
 			for _, bad := range []string{"<script", "<style", " style=", "onclick", "//cdn", "http://", "https://"} {
 				if strings.Contains(page, bad) {
 					t.Errorf("%s %s holds %q", lang, name, bad)
