@@ -135,7 +135,8 @@ func TestUnbind(t *testing.T) {
 	}
 	got := unbind(`{"otp_code":"` + a.code() + `"}`)
 	r.want(got, 429, `"code":1015`)
-	if wait := string(got.Header.Peek("Retry-After")); wait != "840" { // a minute has passed
+	r.want(unbind(`{"recovery_code":"AAAA-AAAA-AAAA-AAAA-AAAA-AAAA"}`), 401, `"code":1006`) // no lock is on these
+	if wait := string(got.Header.Peek("Retry-After")); wait != "840" {                      // a minute has passed
 		t.Errorf("Retry-After %q", wait)
 	}
 	r.want(unbind(`{"recovery_code":"`+strings.ToLower(recovery2[9])+`"}`), 200)

@@ -90,8 +90,8 @@ func (s *Server) admit(p policy, c caller) error {
 		return nil
 	case c.account != nil && !p.accounts:
 		return forbidden("this is for people of the corporation's directory")
-	case p.proofs && c.session.Plain:
-		return forbidden("a link's own token cannot change passwords: sign in")
+	case p.proofs && (c.session.Plain || c.session.Foreign):
+		return forbidden("a token of a link, or of another system, cannot change passwords: sign in")
 	case c.person.Level < p.level:
 		return forbidden("this needs the role " + p.level.String())
 	case c.person.Level == bot.Admin && s.o.RequireAdminOTP && !c.session.OTP && !p.weak:
@@ -150,13 +150,26 @@ func (s *Server) caller(ctx context.Context, token string) (caller, error) {
 	return s.owner(ctx, session)
 }
 
+// profile is a person as they are known here. Whoever is not known yet may still
+// be somebody: the directory is asked.
+func (s *Server) profile(ctx context.Context, userID string) (store.Profile, error) {
+	p, err := s.o.Store.Profile(ctx, userID)
+	if !errors.Is(err, store.ErrNotFound) || s.o.Logins == nil || !bot.ValidUserID(userID) {
+		return p, err
+	}
+	if _, asked := s.o.Logins.Directory.Person(ctx, userID); asked != nil {
+		return p, asked
+	}
+	return s.o.Store.Profile(ctx, userID)
+}
+
 // owner resolves whom a session belongs to. A person who is no longer active in
 // the directory is nobody, also before the sweep has revoked their tokens.
 func (s *Server) owner(ctx context.Context, session store.Session) (caller, error) {
 	if session.Account != "" {
 		return s.accountOf(ctx, session)
 	}
-	person, err := s.o.Store.Profile(ctx, session.UserID)
+	person, err := s.profile(ctx, session.UserID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return caller{}, fmt.Errorf("look up the owner of a token: %w", err)
 	}

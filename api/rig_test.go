@@ -92,7 +92,11 @@ func newRigOn(tb testing.TB, url string, change ...func(*Options)) *rig {
 			return r.lookup(id)
 		}
 		name := map[string]string{"boss": "Ma Boss", "lilei": "李雷", "hanmeimei": "韩梅梅", "ma": "Ma"}[id]
-		return bot.Person{ID: id, Name: name, State: bot.Active, Departments: []int{1}}, nil
+		state := bot.Active
+		if name == "" {
+			state = bot.Unknown
+		}
+		return bot.Person{ID: id, Name: name, State: state, Departments: []int{1}}, nil
 	}}
 	r.dir = dir
 	for _, id := range []string{"boss", "lilei", "hanmeimei"} {

@@ -44,7 +44,25 @@ func TestServiceDesksTokens(t *testing.T) {
 	r.want(r.do("POST", "/api/v1/user/logout", "", lilei), 200)
 	r.want(introspect(lilei), 200, `{"active":false}`)
 	r.want(r.do("GET", "/api/v1/user/me", "", lilei), 401)
+
+	// Its agents need not have been here before; the directory knows them.
+	r.lookup = func(id string) (bot.Person, error) {
+		state := bot.Active
+		if id == "nobody" {
+			state = bot.Unknown
+		}
+		return bot.Person{ID: id, Name: id, State: state, Departments: []int{1}}, nil
+	}
+	r.want(r.do("GET", "/api/v1/user/me", "", issue("ma")), 200, `"username":"ma"`)
 	r.want(r.do("GET", "/api/v1/user/me", "", issue("nobody")), 401)
+	r.want(r.do("POST", "/api/v1/tokens", `{"user":"zhao","name":"ci","ttl":"1h"}`, bearer(masterKey)), 200, `"accessToken"`)
+	r.want(r.do("POST", "/api/v1/tokens", `{"user":"nobody","name":"ci","ttl":"1h"}`, bearer(masterKey)), 404)
+	r.lookup = nil
+
+	// What another system says must not become a lasting proof.
+	again := issue("lilei")
+	r.want(r.do("POST", "/api/agents/password", `{"new_password":"a fine password"}`, again), 403, "1002")
+	r.want(r.do("POST", "/api/agents/otp-bind", "", again), 403, "1002")
 
 	boss := issue("boss")
 	r.want(r.do("GET", "/api/v1/user/me", "", boss), 200)

@@ -199,7 +199,7 @@ func (s *Server) proven(ctx context.Context, code, otp string, from store.Client
 			return "", session, p, tooMany(result.LockedFor)
 		}
 		if strong = result.OK; !strong {
-			return "", session, p, notProven
+			return "", session, p, unauthorized("the one-time password is wrong, used or not enabled; WeCom's code is used up")
 		}
 	}
 	err = s.o.Store.Tx(ctx, func(tx *store.Tx) error {

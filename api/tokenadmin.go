@@ -75,17 +75,22 @@ func (s *Server) tokens(ctx context.Context, r *req) (any, error) {
 // account by username, email or mobile.
 func (s *Server) ownerNamed(ctx context.Context, name string) (store.TokenSpec, error) {
 	person, err := s.o.Store.Profile(ctx, name)
-	if err == nil {
-		if person.State != bot.Active {
-			return store.TokenSpec{}, badRequest("user", "is not active in the directory")
+	if errors.Is(err, store.ErrNotFound) {
+		a, none := s.o.Store.AccountNamed(ctx, name)
+		if !errors.Is(none, store.ErrNotFound) {
+			return store.TokenSpec{Account: a.UID}, none
 		}
-		return store.TokenSpec{UserID: person.ID}, nil
+		person, err = s.profile(ctx, name)
 	}
-	if !errors.Is(err, store.ErrNotFound) {
+	switch {
+	case err != nil:
 		return store.TokenSpec{}, err
+	case person.State == bot.Unknown:
+		return store.TokenSpec{}, store.ErrNotFound
+	case person.State != bot.Active:
+		return store.TokenSpec{}, badRequest("user", "is not active in the directory")
 	}
-	a, err := s.o.Store.AccountNamed(ctx, name)
-	return store.TokenSpec{Account: a.UID}, err
+	return store.TokenSpec{UserID: person.ID}, nil
 }
 
 // span is a length of time: "30m", "12h", "7d", "1d12h", or a number of seconds.

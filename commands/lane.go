@@ -313,6 +313,10 @@ func (r *Runner) transact(ctx context.Context, c *crew, settled map[string]*bot.
 				continue
 			}
 			p, ok := r.verdict(it)
+			if ok && it.Departed && p.State == bot.Active { // another instance heard that they left
+				r.Directory.Forget(it.From)
+				ok = false
+			}
 			if !ok && it.Event != bot.Unsubscribed {
 				waits[it.Person] = true
 				o.again = append(o.again, it.Person)

@@ -32,6 +32,7 @@ type inboxRow struct {
 	ReceivedAt time.Time  `bun:"received_at"`
 	DoneAt     *time.Time `bun:"done_at"`
 	Lang       string     `bun:"lang,scanonly"` // of the person, "" when none was chosen
+	Departed   bool       `bun:"departed,scanonly"`
 }
 
 // Answer is what a finished message is answered with, each time it is
@@ -192,6 +193,7 @@ type Item struct {
 	Lang     string // the language chosen by the person, "" when none was
 	Attempts int    // how often a run of it was cut off by the end of the process
 	Received time.Time
+	Departed bool  // the person left, and the directory has not called them active since
 	Broken   error // the message could not be read back; its other fields are right
 }
 
@@ -213,8 +215,15 @@ func (s *Store) Work(ctx context.Context, who func() []string, limit int, fn fun
 
 func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, error) {
 	var rows []inboxRow
-	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").ColumnExpr("coalesce(people.lang, '') AS lang").
-		Join("LEFT JOIN people ON people.id = inbox_row.person").
+	// Until this transaction ends nobody departs: a departure would not cut off what
+	// is done here for them.
+	known := tx.db.NewSelect().Table("people").Column("id", "lang").ColumnExpr("departed_at IS NOT NULL AS departed").Where("id IN (?)", bun.List(people)).Order("id")
+	if tx.s.pg {
+		known = known.For("SHARE")
+	}
+	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").
+		ColumnExpr("coalesce(known.lang, '') AS lang").ColumnExpr("coalesce(known.departed, FALSE) AS departed").
+		Join("LEFT JOIN (?) AS known ON known.id = inbox_row.person", known).
 		Where("person IN (?)", bun.List(people)).Where("done_at IS NULL").Order("received_at", "seq").Limit(limit)
 	if tx.s.pg {
 		q = q.For("UPDATE OF inbox_row")
@@ -227,7 +236,7 @@ func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, e
 	}
 	items := make([]Item, 0, len(rows))
 	for _, row := range rows {
-		it := Item{Seq: row.Seq, Person: row.Person, Lang: row.Lang, Attempts: row.Attempts, Received: row.ReceivedAt}
+		it := Item{Seq: row.Seq, Person: row.Person, Lang: row.Lang, Attempts: row.Attempts, Received: row.ReceivedAt, Departed: row.Departed}
 		text, err := tx.s.keys.open("inbox/"+row.Key, row.Message)
 		if err == nil {
 			err = json.Unmarshal(text, &it.Message)

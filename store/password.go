@@ -122,8 +122,9 @@ func (s *Store) verifyPassword(ctx context.Context, hash, password string) (ok, 
 	if err == nil && cost > costliest {
 		err = fmt.Errorf("cost %d", cost)
 	}
-	if err != nil {
-		return false, false, fmt.Errorf("verify a password: unusable hash: %w", err)
+	if err != nil { // nothing matches it, as nothing matches the password of nobody
+		s.Log.Error("the hash of a password is unusable: its owner cannot sign in with it until they set another", "err", err)
+		crypted, cost = nobodys(h.cost), h.cost
 	}
 	leave, err := h.enter(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -17,13 +18,14 @@ func (tx *Tx) UnbindOTP(ctx context.Context, userID, code, tokenID string, from 
 	if err != nil || row.State != OTPActive {
 		return OTPResult{NotEnabled: true}, err
 	}
-	if r.OK, err = tx.UseRecoveryCode(ctx, userID, code); err != nil {
-		return r, err
+	// A recovery code is no code of six digits, and no lock is on it.
+	if isCode(code) {
+		r, err = tx.spend(ctx, row, code)
+	} else {
+		r.OK, err = tx.UseRecoveryCode(ctx, userID, code)
 	}
-	if !r.OK {
-		if r, err = tx.spend(ctx, row, code); err != nil || !r.OK {
-			return r, err
-		}
+	if err != nil || !r.OK {
+		return r, err
 	}
 	if _, err := tx.dropOTP(ctx, row.Person); err != nil {
 		return r, err
@@ -33,6 +35,11 @@ func (tx *Tx) UnbindOTP(ctx context.Context, userID, code, tokenID string, from 
 	}
 	tx.Audit(AuditEntry{Actor: row.Person, Action: "otp.disable", Target: row.Person, Detail: from.String()})
 	return r, tx.Notice(ctx, row.Person, Notice{What: NoticeOTPOff, Device: from.Device, Address: from.Address})
+}
+
+// isCode reports whether this is meant for a code of an authenticator.
+func isCode(code string) bool {
+	return len(code) == 6 && strings.Trim(code, "0123456789") == ""
 }
 
 // ResetOTP lets an administrator turn off somebody's one-time password, with a

@@ -91,8 +91,12 @@ func (l *language) say(choice string) string {
 
 // part renders the text whose key is the parts joined by dots, so that /help
 // can list whatever commands there are.
-func (l *language) part(keys ...string) (string, error) {
-	return l.phrase(strings.Join(keys, "."), nil)
+func (l *language) part(keys ...any) (string, error) {
+	parts := make([]string, len(keys))
+	for i, key := range keys {
+		parts[i] = fmt.Sprint(key) // a state or a role is a word, too
+	}
+	return l.phrase(strings.Join(parts, "."), nil)
 }
 
 func (l *language) phrase(key string, data any) (string, error) {
