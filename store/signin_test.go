@@ -132,7 +132,7 @@ func TestLinkIsRefusedToOthers(t *testing.T) {
 		if len(told) != 1 || told[0].Key != "link.opened" || told[0].Data != want || !slices.Equal(f.texts(), []string{"lilei: link.opened"}) {
 			t.Errorf("said %+v to %q", told, f.texts())
 		}
-		if d := cmp.Diff([]string{"hanmeimei link.refuse refused", "? link.refuse refused", "hanmeimei link.refuse refused"}, f.trail("lilei")); d != "" {
+		if d := cmp.Diff([]string{"lilei link.make ok", "hanmeimei link.refuse refused", "? link.refuse refused", "hanmeimei link.refuse refused"}, f.trail("lilei")); d != "" {
 			t.Error(d)
 		}
 		f.exchange(link)
