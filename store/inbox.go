@@ -86,9 +86,9 @@ func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	conn, err := s.db.Conn(ctx)
+	batch = gather(s.inbox.items, batch, receiveBatch) // whoever came meanwhile shares the commit, or the failure
 	if err == nil {
 		defer conn.Close()
-		batch = gather(s.inbox.items, batch, receiveBatch)
 		s.stamp(batch)
 		err = s.receive(ctx, conn, batch)
 	}
@@ -104,12 +104,17 @@ func (s *Store) flushInbox(ctx context.Context, batch []*received) {
 	}
 }
 
-// stamp says when the messages came: each later than the one before it, also when
-// the clock was set back. Only the batcher calls it.
+// clockSlack is by how much a clock may go back without messages changing their
+// order. One set back further is believed, or messages of its future would look
+// too young to be taken up for as long.
+const clockSlack = time.Second
+
+// stamp says when the messages came, each later than the one before it. Only the
+// batcher calls it.
 func (s *Store) stamp(batch []*received) {
 	for _, r := range batch {
 		at := s.Now().UTC().Truncate(time.Microsecond)
-		if !at.After(s.stamped) {
+		if !at.After(s.stamped) && s.stamped.Sub(at) < clockSlack {
 			at = s.stamped.Add(time.Microsecond)
 		}
 		r.row.ReceivedAt, s.stamped = at, at
@@ -216,10 +221,12 @@ func (s *Store) Work(ctx context.Context, who func() []string, limit int, fn fun
 func (tx *Tx) undone(ctx context.Context, people []string, limit int) ([]Item, error) {
 	var rows []inboxRow
 	// Until this transaction ends nobody departs: a departure would not cut off what
-	// is done here for them.
+	// is done here for them. The lock is one under which commands may change what is
+	// known of people: a weaker one would have to grow, and two that grow wait for
+	// each other.
 	known := tx.db.NewSelect().Table("people").Column("id", "lang").ColumnExpr("departed_at IS NOT NULL AS departed").Where("id IN (?)", bun.List(people)).Order("id")
 	if tx.s.pg {
-		known = known.For("SHARE")
+		known = known.For("NO KEY UPDATE")
 	}
 	q := tx.db.NewSelect().Model(&rows).Column("seq", "key", "person", "message", "attempts", "received_at").
 		ColumnExpr("coalesce(known.lang, '') AS lang").ColumnExpr("coalesce(known.departed, FALSE) AS departed").
