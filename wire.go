@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"deskbell/api"
@@ -77,7 +78,7 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 		AgentURL: cfg.Desk.AgentURL, AdminURL: cfg.Desk.AdminURL,
 		TokenTTL: cfg.Tokens.TTL, LinkTTL: cfg.Tokens.LinkTTL, Direct: cfg.Tokens.LinkMode == "direct",
 		OTPIssuer: cfg.Security.OTPIssuer,
-		MaxLoad:   cfg.Desk.MaxLoad, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: words.Render, Log: log, ServiceDesk: desk,
+		MaxLoad:   cfg.Desk.MaxLoad, Desk: store.DeskTimes{AnswerWithin: cfg.Desk.AnswerWithin, IdleClose: cfg.Desk.IdleClose, Keep: cfg.Desk.Keep}, Pace: rate(cfg.Limits.PushesPerPerson), Roles: cfg.RoleRules(), Render: words.Render, Log: log, ServiceDesk: desk,
 	}
 	for _, change := range set {
 		change(&kept)
@@ -143,10 +144,10 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	defer g.close()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	delivered, kept, watched := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() { defer close(watched); g.leavers.Run(work) }()
-	go func() { defer close(delivered); g.outbox.Run(work) }()
-	go func() { defer close(kept); g.store.Upkeep(work) }()
+	var beside sync.WaitGroup
+	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.follow} {
+		beside.Go(func() { run(work) })
+	}
 	served := make(chan error, 1)
 	go func() { served <- g.server.Serve(ln) }()
 	var err error
@@ -161,11 +162,12 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	g.runner.Close() // the outbox still sends what the last commands pushed
 	g.runner = nil
 	stop()
-	<-delivered
-	<-kept
-	<-watched
+	beside.Wait()
 	return err
 }
+
+// follow hears what other instances changed at the desk.
+func (g *gateway) follow(ctx context.Context) { g.store.Follow(ctx, g.redis) }
 
 func (g *gateway) close() {
 	if g.runner != nil {

@@ -33,13 +33,25 @@ type Agent struct {
 	Roles     []string   `bun:"roles,type:text"`
 	Status    string     `bun:"status"`
 	Note      string     `bun:"note"`
-	Back      string     `bun:"back"`  // the status this one returns to
-	Until     *time.Time `bun:"until"` // when it does, or nil
-	Load      int        `bun:"-"`     // open helpdesk sessions
+	Back      string     `bun:"back"`          // the status this one returns to
+	Until     *time.Time `bun:"until"`         // when it does, or nil
+	Load      int        `bun:"load,scanonly"` // conversations they have, counted when they are read
 	MaxLoad   int        `bun:"max_load"`
 	CreatedAt time.Time  `bun:"created_at"`
 	UpdatedAt time.Time  `bun:"updated_at"`
+
+	AssignedAt *time.Time `bun:"assigned_at"` // when they last got a conversation
+	Current    string     `bun:"current"`     // the one that what they write in the chat goes to
 }
+
+// withLoad reads agents with their load, which is always counted and never kept.
+const withLoad = "agent.*, (SELECT count(*) FROM conversations AS c WHERE c.agent = agent.id AND c.status = 'open') AS load"
+
+// user is the agent as somebody a link can be made for.
+func (a Agent) user() bot.User { return bot.User{ID: a.ID, Name: a.Name, Roles: a.Roles} }
+
+// shown is what people know the agent by.
+func (a Agent) shown() string { return cmp.Or(a.Name, a.ID) }
 
 // sighting is what was last written of an agent, and when. It is not relied on
 // for long: another instance may have written something else since.
@@ -99,6 +111,7 @@ func (tx *Tx) SetStatus(ctx context.Context, userID, status, note string, d time
 	tx.wrote.Store(true) // a Reset could not undo this
 	*a = a.with(status, note, d, tx.Now)
 	tx.changed = append(tx.changed, a)
+	tx.after(tx.s.wakeDesk)
 	return *a, nil
 }
 
@@ -138,7 +151,7 @@ func (tx *Tx) onDuty(ctx context.Context, id string) (*Agent, error) {
 		ids = tx.people
 	}
 	var list []Agent
-	q := tx.db.NewSelect().Model(&list).Where("id IN (?)", bun.List(ids)).Order("id") // in one order, so that nobody waits in a circle
+	q := tx.db.NewSelect().Model(&list).ColumnExpr(withLoad).Where("id IN (?)", bun.List(ids)).Order("id") // in one order, so that nobody waits in a circle
 	if tx.s.pg {
 		q = q.For("UPDATE")
 	}
@@ -192,7 +205,7 @@ func (tx *Tx) Agent(ctx context.Context, userID string) (Agent, error) {
 		return known.at(tx.Now), nil
 	}
 	var a Agent
-	err := tx.db.NewSelect().Model(&a).Where("id = ?", id).Scan(ctx)
+	err := tx.db.NewSelect().Model(&a).ColumnExpr(withLoad).Where("id = ?", id).Scan(ctx)
 	return a.at(tx.Now), agentErr(err, "agent")
 }
 
@@ -202,7 +215,7 @@ func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
 		return nil, err
 	}
 	var list []Agent
-	if err := tx.db.NewSelect().Model(&list).Where("role <> ?", bot.Anyone.String()).Scan(ctx); err != nil {
+	if err := tx.db.NewSelect().Model(&list).ColumnExpr(withLoad).Where("role <> ?", bot.Anyone.String()).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
 	slices.SortFunc(list, func(a, b Agent) int { // databases differ in how they order text

@@ -312,7 +312,11 @@ func (tx *Tx) named(ctx context.Context, p *parcel) error {
 	if p.Ref == "" {
 		return nil
 	}
-	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("msg_id = ?", p.receipt.MsgID).Where("id = ?", p.ID).Exec(ctx)
+	code := ""
+	if p.receipt.ResponseCode != "" {
+		code = tx.s.keys.seal(responsePlace(p.ID), []byte(p.receipt.ResponseCode))
+	}
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("msg_id = ?", p.receipt.MsgID).Set("response_code = ?", code).Where("id = ?", p.ID).Exec(ctx)
 	return err
 }
 

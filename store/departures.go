@@ -24,6 +24,7 @@ type Departure struct {
 	Agent    bool
 	Shares   int // of their bots, that were still good
 	Devices  int // that are nobody's now
+	Sessions int // helpdesk sessions that go to other agents
 }
 
 // String lists it for the audit trail.
@@ -46,6 +47,9 @@ func (d Departure) String() string {
 	}
 	if d.Devices > 0 {
 		parts = append(parts, "devices "+strconv.Itoa(d.Devices))
+	}
+	if d.Sessions > 0 {
+		parts = append(parts, "sessions "+strconv.Itoa(d.Sessions))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -121,6 +125,9 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 	}
 	delete(tx.granted, id)
 	if d.Devices, err = tx.disown(ctx, id); err != nil {
+		return err
+	}
+	if d.Sessions, err = tx.leaveDesk(ctx, id); err != nil {
 		return err
 	}
 	if err := tx.offDuty(ctx); err != nil {

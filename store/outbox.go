@@ -25,23 +25,24 @@ const (
 type outboxRow struct {
 	bun.BaseModel `bun:"table:outbox"`
 
-	ID        int64      `bun:"id,pk,autoincrement"`
-	Person    string     `bun:"person"` // canonical userid of the recipient
-	Body      string     `bun:"body"`   // sealed bot.Outgoing; wiped when delivered
-	Digest    string     `bun:"digest"` // equal for equal contents to one person
-	Counts    bool       `bun:"counts"` // against WeCom's limit on messages to one member; updates of a card do not
-	State     string     `bun:"state"`  // pending, sent, dead
-	Tries     int        `bun:"tries"`
-	LastError string     `bun:"last_error"`
-	CreatedAt time.Time  `bun:"created_at"`
-	DueAt     time.Time  `bun:"due_at"`      // not before
-	LeasedTo  *time.Time `bun:"leased_to"`   // somebody is sending it until then
-	TriedAt   *time.Time `bun:"tried_at"`    // the latest try
-	FirstTry  *time.Time `bun:"first_tried"` // WeCom's duplicate check counts from here
-	Ref       string     `bun:"ref"`         // our name for it, if it may have to be taken back
-	Recalls   string     `bun:"recalls"`     // the Ref of the push that this one takes back
-	MsgID     string     `bun:"msg_id"`      // WeCom's name for it, kept of those with a Ref
-	Variant   int        `bun:"variant"`     // chosen at the first try
+	ID           int64      `bun:"id,pk,autoincrement"`
+	Person       string     `bun:"person"` // canonical userid of the recipient
+	Body         string     `bun:"body"`   // sealed bot.Outgoing; wiped when delivered
+	Digest       string     `bun:"digest"` // equal for equal contents to one person
+	Counts       bool       `bun:"counts"` // against WeCom's limit on messages to one member; updates of a card do not
+	State        string     `bun:"state"`  // pending, sent, dead
+	Tries        int        `bun:"tries"`
+	LastError    string     `bun:"last_error"`
+	CreatedAt    time.Time  `bun:"created_at"`
+	DueAt        time.Time  `bun:"due_at"`        // not before
+	LeasedTo     *time.Time `bun:"leased_to"`     // somebody is sending it until then
+	TriedAt      *time.Time `bun:"tried_at"`      // the latest try
+	FirstTry     *time.Time `bun:"first_tried"`   // WeCom's duplicate check counts from here
+	Ref          string     `bun:"ref"`           // our name for it, if it may have to be taken back
+	Recalls      string     `bun:"recalls"`       // the Ref of the push that this one takes back
+	MsgID        string     `bun:"msg_id"`        // WeCom's name for it, kept of those with a Ref
+	ResponseCode string     `bun:"response_code"` // of a card with a Ref, sealed: allows one update
+	Variant      int        `bun:"variant"`       // chosen at the first try
 }
 
 // Push sends o after the transaction commits, and only then. It is tried until
@@ -110,23 +111,37 @@ func wrapped(err error, doing string) error {
 
 // Tell words r in the recipient's language and pushes it.
 func (tx *Tx) Tell(ctx context.Context, userID string, r bot.Reply) error {
+	return tx.tellAt(ctx, userID, r, tx.Now, "")
+}
+
+// tellAt is Tell not before a moment. ref is our name for what is sent, if it may
+// have to be taken back or its card updated.
+func (tx *Tx) tellAt(ctx context.Context, userID string, r bot.Reply, due time.Time, ref string) error {
+	o, err := tx.word(ctx, userID, r)
+	if err != nil {
+		return err
+	}
+	for _, part := range o.Parts() {
+		part.Ref = ref
+		if err := tx.Push(ctx, part); err != nil {
+			return err
+		}
+		tx.pushes[len(tx.pushes)-1].DueAt = due
+	}
+	return nil
+}
+
+// word renders r for a person.
+func (tx *Tx) word(ctx context.Context, userID string, r bot.Reply) (bot.Outgoing, error) {
 	p, err := tx.person(ctx, bot.Canonical(userID))
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+		return bot.Outgoing{}, err
 	}
 	if p.UserID != "" {
 		userID = p.UserID
 	}
 	o, err := tx.s.Render(userID, p.Language(), tx.NewTaskID(), r)
-	if err != nil {
-		return fmt.Errorf("tell: %w", err)
-	}
-	for _, part := range o.Parts() {
-		if err := tx.Push(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o, wrap(err, "tell")
 }
 
 // NewTaskID makes the id for a card; a press on that card will be recognised as

@@ -33,6 +33,7 @@ var sealed = []sealedColumn{
 	{what: "tokens shared with the service desk", table: "tokens", column: "shared", where: "shared <> ''", row: []string{"id"}, bound: func(r []string) string { return sharedPlace(r[0]) }},
 	{what: "share links", table: "share_tokens", column: "link", where: "link <> ''", row: []string{"id"}, bound: func(r []string) string { return sharePlace(r[0]) }, kind: kindShare},
 	{what: "messages not delivered", table: "outbox", column: "body", where: "body <> ''", row: []string{"id", "digest"}, bound: func(r []string) string { return "outbox/" + r[1] }},
+	{what: "cards that may be updated", table: "outbox", column: "response_code", where: "response_code <> ''", row: []string{"id"}, bound: func(r []string) string { return "response/" + r[0] }},
 	{what: "messages not answered", table: "inbox", column: "message", where: "done_at IS NULL", row: []string{"seq", "key"}, bound: func(r []string) string { return "inbox/" + r[1] }},
 	{what: "passwords of people", table: "passwords", column: "hash", where: "hash LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},
 	{what: "passwords of accounts", table: "accounts", column: "password", where: "password LIKE '" + ourHash + ".%'", at: len(ourHash) + 2},

@@ -50,9 +50,10 @@ type Options struct {
 	LinkTTL   time.Duration // the token in a chat link; default 10 min
 	Direct    bool          // links carry a limited access token instead of a one-time link token
 	MaxLoad   int           // helpdesk sessions per agent; default 5
-	OTPIssuer string        // names us in people's authenticators; default Deskbell
-	Pace      Rate          // pushes to one person; zero is unlimited
-	PassCost  int           // of hashing a password (bcrypt); default 12
+	Desk      DeskTimes
+	OTPIssuer string // names us in people's authenticators; default Deskbell
+	Pace      Rate   // pushes to one person; zero is unlimited
+	PassCost  int    // of hashing a password (bcrypt); default 12
 	Roles     Rules
 	Render    Render // how Tx.Tell words what it sends
 	Now       func() time.Time
@@ -81,6 +82,8 @@ type Store struct {
 	chains  chains
 	agents  sync.Map     // canonical userid → the sighting its agent row has
 	wiped   atomic.Int64 // up to this row of the inbox, replies are gone
+	live    *live
+	desk    chan struct{} // signalled when conversations may find an agent
 	stop    context.CancelFunc
 }
 
@@ -100,8 +103,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.TokenTTL = cmp.Or(o.TokenTTL, 8*time.Hour)
 	o.LinkTTL = cmp.Or(o.LinkTTL, 10*time.Minute)
 	o.MaxLoad = cmp.Or(o.MaxLoad, 5)
+	o.Desk = o.Desk.orDefault()
 	o.OTPIssuer = cmp.Or(o.OTPIssuer, "Deskbell")
-	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1)}
+	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1), live: newLive(), desk: make(chan struct{}, 1)}
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
 	}
@@ -191,6 +195,8 @@ type Tx struct {
 	granted map[string][]string // their roles
 	agents  map[string]*Agent   // as far as they were read to be changed; nil for people who are none
 	changed []*Agent            // of those
+	said    []Said              // in conversations
+	moved   []Change            // conversations that somebody may be looking at
 	pushes  []outboxRow
 	done    []finished
 	then    []func() // after the commit
@@ -234,6 +240,9 @@ func (s *Store) tx(ctx context.Context, tx *Tx, fn func(*Tx) error) (err error) 
 	if len(tx.pushes) > 0 {
 		s.wakeOutbox()
 	}
+	if len(tx.moved) > 0 {
+		s.live.publish(tx.moved)
+	}
 	for _, fn := range tx.then {
 		fn()
 	}
@@ -246,6 +255,9 @@ func (tx *Tx) after(fn func()) { tx.then = append(tx.then, fn) }
 // flush writes what the transaction gathered: a statement for each table, all of
 // them in one round trip.
 func (tx *Tx) flush(ctx context.Context) error {
+	if err := tx.speak(ctx); err != nil {
+		return err
+	}
 	text := make([]byte, 0, 512*len(tx.audits)+2048*len(tx.pushes)+256*len(tx.done))
 	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writeHead, tx.writePushes, tx.writeAgents, tx.writeFinished} {
 		var err error
@@ -274,12 +286,12 @@ func (tx *Tx) insert(text []byte, rows any, without ...string) ([]byte, error) {
 
 // Mark remembers how far a transaction has come, so that one of several
 // commands sharing it can be taken back.
-type Mark struct{ audits, pushes, done int }
+type Mark struct{ audits, pushes, said, done int }
 
 // Mark notes where the transaction stands.
 func (tx *Tx) Mark() Mark {
 	tx.wrote.Store(false)
-	return Mark{len(tx.audits), len(tx.pushes), len(tx.done)}
+	return Mark{len(tx.audits), len(tx.pushes), len(tx.said), len(tx.done)}
 }
 
 // Reset forgets what was gathered since the mark. It reports false when rows
@@ -289,7 +301,7 @@ func (tx *Tx) Reset(m Mark) bool {
 	if tx.wrote.Load() || tx.broken.Load() {
 		return false
 	}
-	tx.audits, tx.pushes, tx.done = tx.audits[:m.audits], tx.pushes[:m.pushes], tx.done[:m.done]
+	tx.audits, tx.pushes, tx.said, tx.done = tx.audits[:m.audits], tx.pushes[:m.pushes], tx.said[:m.said], tx.done[:m.done]
 	return true
 }
 

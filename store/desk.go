@@ -1,0 +1,395 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"deskbell/bot"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// DeskTimes are the times of helpdesk sessions.
+type DeskTimes struct {
+	AnswerWithin time.Duration // until another agent gets a conversation; default 5 min
+	IdleClose    time.Duration // until one nobody speaks in is closed; default 24 h
+	Keep         time.Duration // closed ones are kept; default 365 d
+}
+
+func (d DeskTimes) orDefault() DeskTimes {
+	d.AnswerWithin = cmp.Or(d.AnswerWithin, 5*time.Minute)
+	d.IdleClose = cmp.Or(d.IdleClose, 24*time.Hour)
+	d.Keep = cmp.Or(d.Keep, 365*24*time.Hour)
+	return d
+}
+
+// reopenWithin is for how long a closed conversation may go on.
+const reopenWithin = 24 * time.Hour
+
+// byTheDesk closed a conversation when nobody did.
+const byTheDesk = "desk"
+
+// DeskError says why something cannot be done with a conversation. Its Reason is
+// a key of templates.
+type DeskError struct{ Reason string }
+
+func (e *DeskError) Error() string { return e.Reason }
+
+// The reasons of a DeskError.
+const (
+	NoSuchAgent = "session.noagent" // nobody at the desk has this userid
+	AgentAway   = "session.away"    // the agent is not online
+	AgentFull   = "session.full"    // the agent has no room
+	SameAgent   = "session.same"    // it is with this agent already
+	OwnSession  = "session.own"     // nobody answers themselves
+	TooOld      = "session.old"     // closed for longer than a day
+	OtherOpen   = "session.other"   // the asker has another one open
+	NotYours    = "session.notyours"
+)
+
+func cannot(reason string) error { return &DeskError{reason} }
+
+// Begin opens a conversation for by, or returns the one they have open. It goes
+// to an agent at once if one has room and nobody waits already.
+func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conversation, fresh bool, err error) {
+	c, err = tx.OpenConversation(ctx, by.Key, share)
+	if err == nil || !errors.Is(err, ErrNotFound) {
+		return c, false, err
+	}
+	c = Conversation{
+		ID: uuid.NewString(), Title: titled(title), Status: Queued, Asker: by.Key, AskerID: by.ID, AskerName: by.name(), Share: share,
+		CreatedAt: tx.Now, QueuedAt: tx.Now, SaidAt: tx.Now, UpdatedAt: tx.Now,
+	}
+	res, err := tx.db.NewInsert().Model(&c).On("CONFLICT DO NOTHING").Returning("NULL").Exec(ctx)
+	if err := changedOne(res, err, "begin a conversation"); errors.Is(err, ErrNotFound) {
+		c, err = tx.OpenConversation(ctx, by.Key, share) // begun by another request
+		return c, false, err
+	} else if err != nil {
+		return Conversation{}, false, err
+	}
+	tx.Audit(AuditEntry{Actor: by.Key, Action: "session.open", Target: c.ID})
+	tx.changes(c)
+	if err := place(ctx, tx.db, &c); err != nil {
+		return Conversation{}, false, err
+	}
+	if c.Position == 1 {
+		if err := tx.offer(ctx, &c, false); err != nil {
+			return Conversation{}, false, err
+		}
+	}
+	if c.Status == Queued {
+		tx.note(c.ID, saidQueued, "", "")
+	}
+	tx.after(tx.s.wakeDesk)
+	return c, true, nil
+}
+
+// offer gives a queued conversation to the least loaded agent who is online and
+// has room, if there is one. told says that the asker is to hear of it.
+func (tx *Tx) offer(ctx context.Context, c *Conversation, told bool, not ...string) error {
+	list, err := tx.free(ctx, append(not, c.Asker)...)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if ok, err := tx.hire(ctx, a.Key); err != nil {
+			return err
+		} else if ok {
+			return tx.assign(ctx, c, a, told)
+		}
+	}
+	return nil
+}
+
+// online is the condition under which an agent is, at a moment.
+const online = "role <> 'user' AND (status = 'online' AND (until IS NULL OR until > ?0) OR until <= ?0 AND back = 'online')"
+
+// free lists the agents who are online and have room: the least loaded first, and
+// of those whoever has gone longest without a conversation. It is a wish list:
+// hire decides.
+func (tx *Tx) free(ctx context.Context, not ...string) ([]Agent, error) {
+	if err := tx.offDuty(ctx); err != nil {
+		return nil, err
+	}
+	var list []Agent
+	err := tx.db.NewSelect().Model(&list).Where(online, tx.Now).Where("id NOT IN (?)", bun.List(not)).Scan(ctx)
+	if err != nil || len(list) == 0 {
+		return nil, wrap(err, "look for an agent")
+	}
+	keys := make([]string, len(list))
+	for i, a := range list {
+		keys[i] = a.Key
+	}
+	load, err := tx.loads(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].Load = load[list[i].Key]
+	}
+	list = slices.DeleteFunc(list, func(a Agent) bool { return a.Load >= a.MaxLoad })
+	slices.SortFunc(list, func(a, b Agent) int {
+		return cmp.Or(cmp.Compare(a.Load, b.Load), sinceAssigned(a).Compare(sinceAssigned(b)), cmp.Compare(a.Key, b.Key))
+	})
+	return list, nil
+}
+
+func sinceAssigned(a Agent) time.Time {
+	if a.AssignedAt == nil {
+		return time.Time{}
+	}
+	return *a.AssignedAt
+}
+
+// hire holds an agent until this transaction ends, and reports whether they are
+// still online and have room then. Everything that gives an agent a conversation
+// holds them first, so that none gets more than they have room for, and whoever
+// goes busy or offline gets none after that. One whom somebody else holds is
+// passed over: two transactions that each hold an agent must not wait for the
+// other's.
+func (tx *Tx) hire(ctx context.Context, agent string) (bool, error) {
+	var a Agent
+	q := tx.db.NewSelect().Model(&a).Column("id", "max_load").Where("id = ?", agent).Where(online, tx.Now)
+	if tx.s.pg {
+		q = q.For("UPDATE SKIP LOCKED")
+	}
+	if err := agentErr(q.Scan(ctx), "hire"); errors.Is(err, ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	load, err := tx.loads(ctx, agent) // a statement later, so that it sees what others committed
+	return load[agent] < a.MaxLoad, err
+}
+
+// assign gives a queued conversation to an agent who was hired.
+func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool) error {
+	tx.note(c.ID, saidAssigned, "", a.shown())
+	if err := tx.speak(ctx); err != nil {
+		return err
+	}
+	q := tx.db.NewUpdate().Model(c).Set("status = ?", Assigned).Set("agent = ?", a.Key).Set("agent_id = ?", a.ID).Set("agent_name = ?", a.Name).
+		Set("assigned_at = ?", tx.Now).Set("waiting_since = coalesce(waiting_since, ?)", tx.Now).Set("agent_seen = 0").Set("agent_here = NULL").Set("updated_at = ?", tx.Now).
+		Where("id = ?", c.ID).Where("status = ?", Queued).Returning("*")
+	if err := conversationErr(q.Scan(ctx)); errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("assign: %w", errRaced)
+	} else if err != nil {
+		return err
+	}
+	c.Position = 0
+	if _, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("assigned_at = ?", tx.Now).Where("id = ?", a.Key).Exec(ctx); err != nil {
+		return fmt.Errorf("assign: %w", err)
+	}
+	tx.Audit(AuditEntry{Actor: byTheDesk, Action: "session.assign", Target: c.ID, Detail: a.Key})
+	tx.changes(*c)
+	if err := tx.offered(ctx, *c, a); err != nil {
+		return err
+	}
+	if told && bot.ValidUserID(c.Asker) {
+		return tx.Tell(ctx, c.Asker, bot.Text("session.assigned", *c))
+	}
+	return nil
+}
+
+// Offer is the data of the card session.offer, which an agent gets with a
+// conversation, and which follows what becomes of it.
+type Offer struct {
+	Conversation
+	To   string // the agent whose card it is, canonical
+	URL  string // of the conversation at the desk; "" when it is not theirs any more
+	Note string // of who transferred it
+}
+
+func offerRef(id, agent string) string { return "offer/" + id + "/" + agent }
+
+// offered sends an agent the card of a conversation that is theirs now.
+func (tx *Tx) offered(ctx context.Context, c Conversation, a Agent) error {
+	link, err := tx.NewLink(ctx, a.user(), "/agent/chat?session="+c.ID)
+	if err != nil {
+		return err
+	}
+	return tx.tellAt(ctx, a.ID, bot.Card("session.offer", Offer{Conversation: c, To: a.Key, URL: link.URL}), tx.Now, offerRef(c.ID, a.Key))
+}
+
+// retract tells an agent that a conversation is theirs no more: on the card they
+// have of it, if WeCom allows.
+func (tx *Tx) retract(ctx context.Context, c Conversation, from string) error {
+	if !bot.ValidUserID(from) {
+		return nil
+	}
+	return tx.Retell(ctx, from, bot.Card("session.offer", Offer{Conversation: c, To: from}), offerRef(c.ID, from))
+}
+
+// release puts a conversation back into the queue, at its old place.
+func (tx *Tx) release(ctx context.Context, c *Conversation) error {
+	from := c.Agent
+	q := tx.db.NewUpdate().Model(c).Set("status = ?", Queued).Set("agent = ''").Set("agent_id = ''").Set("agent_name = ''").Set("agent_here = NULL").
+		Set("queued_at = created_at").Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status = ?", Assigned).Where("agent = ?", from).Returning("*")
+	if err := conversationErr(q.Scan(ctx)); err != nil {
+		return err
+	}
+	tx.Audit(AuditEntry{Actor: byTheDesk, Action: "session.release", Target: c.ID, Detail: from})
+	tx.moved = append(tx.moved, Change{c.ID, c.Asker, from, c.Last, tx.Now})
+	return tx.dropCurrent(ctx, c.ID)
+}
+
+// dropCurrent makes sure that nobody writes into a conversation by habit that is
+// not theirs any more.
+func (tx *Tx) dropCurrent(ctx context.Context, id string) error {
+	if err := tx.offDuty(ctx); err != nil {
+		return err
+	}
+	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ''").Where("current = ?", id).Exec(ctx)
+	return wrap(err, "drop the current conversation")
+}
+
+// Transfer gives a conversation to another agent, who has to be online and have
+// room. Its agent and administrators may.
+func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conversation, error) {
+	c, err := tx.Conversation(ctx, id, by)
+	switch {
+	case err != nil:
+		return c, err
+	case c.Status == Closed:
+		return c, fmt.Errorf("transfer: %w", ErrEnded)
+	case !by.Admin && by.Key != c.Agent:
+		return c, cannot(NotYours)
+	case len(note) > MaxSaid:
+		return c, fmt.Errorf("transfer: %w", ErrTooLong)
+	}
+	a, err := tx.Agent(ctx, to)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && a.Role == bot.Anyone.String():
+		return c, cannot(NoSuchAgent)
+	case err != nil:
+		return c, err
+	case a.Key == c.Asker:
+		return c, cannot(OwnSession)
+	case a.Key == c.Agent:
+		return c, cannot(SameAgent)
+	case a.Status != Online:
+		return c, cannot(AgentAway)
+	}
+	if ok, err := tx.hire(ctx, a.Key); err != nil {
+		return c, err
+	} else if !ok {
+		return c, cannot(AgentFull)
+	}
+	from := c.Agent
+	tx.note(c.ID, saidTransferred, by.name(), note)
+	if c.Status == Assigned {
+		if err := tx.speak(ctx); err != nil {
+			return c, err
+		}
+		if err := tx.release(ctx, &c); err != nil {
+			return c, raced(err)
+		}
+	}
+	tx.Audit(AuditEntry{Actor: cmp.Or(by.Key, "master key"), Action: "session.transfer", Target: c.ID, Detail: a.Key})
+	if err := tx.assign(ctx, &c, a, true); err != nil {
+		return c, err
+	}
+	if from != "" && from != by.Key {
+		if err := tx.retract(ctx, c, from); err != nil {
+			return c, err
+		}
+	}
+	tx.after(tx.s.wakeDesk)
+	return c, nil
+}
+
+// raced turns a row that another transaction changed meanwhile into a reason to
+// try again.
+func raced(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("changed meanwhile: %w", errRaced)
+	}
+	return err
+}
+
+// CloseConversation ends one, for whoever takes part in it and administrators.
+// One that is closed stays as it is.
+func (tx *Tx) CloseConversation(ctx context.Context, id string, by Party) (Conversation, error) {
+	c, err := tx.Conversation(ctx, id, by)
+	if err != nil || c.Status == Closed {
+		return c, err
+	}
+	return c, tx.end(ctx, &c, by)
+}
+
+// end closes a conversation; the zero Party is the desk.
+func (tx *Tx) end(ctx context.Context, c *Conversation, by Party) error {
+	who := cmp.Or(by.Key, byTheDesk)
+	tx.note(c.ID, saidClosed, by.name(), "")
+	if err := tx.speak(ctx); err != nil {
+		return err
+	}
+	q := tx.db.NewUpdate().Model(c).Set("status = ?", Closed).Set("closed_at = ?", tx.Now).Set("closed_by = ?", who).Set("waiting_since = NULL").
+		Set("asker_here = NULL").Set("agent_here = NULL").Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status <> ?", Closed).Returning("*")
+	if err := conversationErr(q.Scan(ctx)); err != nil {
+		return raced(err)
+	}
+	c.Position = 0
+	tx.Audit(AuditEntry{Actor: who, Action: "session.close", Target: c.ID})
+	tx.changes(*c)
+	if err := tx.dropCurrent(ctx, c.ID); err != nil {
+		return err
+	}
+	if c.Agent != "" {
+		if err := tx.retract(ctx, *c, c.Agent); err != nil {
+			return err
+		}
+	}
+	if by.Key != c.Asker && bot.ValidUserID(c.Asker) {
+		if err := tx.Tell(ctx, c.Asker, bot.Text("session.closed", *c)); err != nil {
+			return err
+		}
+	}
+	tx.after(tx.s.wakeDesk)
+	return nil
+}
+
+// Reopen goes on with a conversation that was closed within a day: with the same
+// agent if they are online and have room, else with whoever is.
+func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, error) {
+	c, err := tx.Conversation(ctx, id, by)
+	switch {
+	case err != nil || c.Status != Closed:
+		return c, err
+	case tx.Now.Sub(*c.ClosedAt) > reopenWithin:
+		return c, cannot(TooOld)
+	}
+	if _, err := tx.OpenConversation(ctx, c.Asker, c.Share); err == nil {
+		return c, cannot(OtherOpen)
+	} else if !errors.Is(err, ErrNotFound) {
+		return c, err
+	}
+	before := c.Agent
+	q := tx.db.NewUpdate().Model(&c).Set("status = ?", Queued).Set("agent = ''").Set("agent_id = ''").Set("agent_name = ''").Set("queued_at = ?", tx.Now).Set("said_at = ?", tx.Now).
+		Set("closed_at = NULL").Set("closed_by = ''").Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status = ?", Closed).Returning("*")
+	if err := conversationErr(q.Scan(ctx)); err != nil {
+		return c, raced(err)
+	}
+	tx.Audit(AuditEntry{Actor: cmp.Or(by.Key, "master key"), Action: "session.reopen", Target: c.ID})
+	tx.note(c.ID, saidReopened, by.name(), "")
+	tx.changes(c)
+	tx.after(tx.s.wakeDesk)
+	if a, err := tx.Agent(ctx, before); err == nil && before != "" && a.Status == Online {
+		if ok, err := tx.hire(ctx, before); err != nil {
+			return c, err
+		} else if ok {
+			return c, tx.assign(ctx, &c, a, false)
+		}
+	} else if err != nil && !errors.Is(err, ErrNotFound) {
+		return c, err
+	}
+	if err := place(ctx, tx.db, &c); err != nil || c.Position > 1 {
+		return c, err
+	}
+	return c, tx.offer(ctx, &c, false)
+}

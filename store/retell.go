@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+	"time"
+
+	"deskbell/bot"
+)
+
+// updatable is for how long WeCom lets a card that it delivered be replaced: 72 h
+// (document 94888), less a margin.
+const updatable = 71 * time.Hour
+
+func responsePlace(id int64) string { return "response/" + strconv.FormatInt(id, 10) }
+
+// Retell is Tell for a card that follows an earlier one of the same ref. One that
+// nobody tried to send yet is not sent any more; one that was delivered becomes
+// the new one, once; else this is a second card.
+func (tx *Tx) Retell(ctx context.Context, userID string, r bot.Reply, ref string) error {
+	if err := tx.unsend(ctx, ref); err != nil {
+		return err
+	}
+	code, err := tx.responseCode(ctx, ref)
+	if err != nil {
+		return wrap(err, "retell")
+	}
+	if code == "" {
+		return tx.tellAt(ctx, userID, r, tx.Now, ref)
+	}
+	o, err := tx.word(ctx, userID, r)
+	if err != nil {
+		return err
+	}
+	o.ResponseCode = code
+	return tx.Push(ctx, o)
+}
+
+// unsend cancels what nobody has tried to send yet.
+func (tx *Tx) unsend(ctx context.Context, ref string) error {
+	for i := range tx.pushes {
+		if p := &tx.pushes[i]; p.Ref == ref && p.State == Pending {
+			p.State, p.Body = Cancelled, ""
+			tx.wrote.Store(true) // a Reset could not undo this
+		}
+	}
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Cancelled).Set("body = ''").
+		Where("ref = ?", ref).Where("state = ?", Pending).Where("tries = 0").Exec(ctx)
+	return wrap(err, "unsend")
+}
+
+// responseCode takes the code away that allows one update of the latest card of
+// a ref; "" means there is none.
+func (tx *Tx) responseCode(ctx context.Context, ref string) (string, error) {
+	var was outboxRow
+	err := tx.db.NewSelect().Model(&was).Column("id", "response_code").Where("ref = ?", ref).Where("state = ?", Sent).Where("response_code <> ''").
+		Where("tried_at > ?", tx.Now.Add(-updatable)).Order("id DESC").Limit(1).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	res, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("response_code = ''").Where("id = ?", was.ID).Where("response_code <> ''").Exec(ctx)
+	if err := changedOne(res, err, "use a response code"); errors.Is(err, ErrNotFound) {
+		return "", nil // somebody else was faster
+	} else if err != nil {
+		return "", err
+	}
+	code, err := tx.s.keys.open(responsePlace(was.ID), was.ResponseCode)
+	return string(code), err
+}
