@@ -15,13 +15,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
 
 	"deskbell/bot/settings"
 	"deskbell/bot/wecom"
 	"deskbell/store"
+	"deskbell/store/host"
 	"deskbell/templates"
 )
 
@@ -46,6 +46,21 @@ type program struct {
 	out, err io.Writer
 }
 
+// host is what the commands of whoever has the host work with: the store of a
+// configuration, whoever else has it open.
+func (p *program) host() *host.Host {
+	return &host.Host{Ctx: p.ctx, In: p.in, Out: p.out, Options: func(config string) (store.Options, error) {
+		cfg, err := LoadConfig(config, p.environ, true)
+		if err != nil {
+			return store.Options{}, err
+		}
+		set, err := templates.Load()
+		return store.Options{
+			URL: cfg.Store.URL.Reveal(), Keys: cfg.EncryptionKeys(), Beside: true, Roles: cfg.RoleRules(), Render: set.Render, Log: newLog(cfg, p.err),
+		}, err
+	}}
+}
+
 // exit is a failure that was explained already.
 type exit int
 
@@ -54,14 +69,14 @@ func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 // run is the program: tests call it as a shell would.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut io.Writer) int {
 	var commands struct {
-		Demo     demoCmd     `cmd:"" help:"Try everything on this machine, without a WeCom account."`
-		Serve    serveCmd    `cmd:"" help:"Run the gateway."`
-		Check    checkCmd    `cmd:"" help:"Examine an installation and say what to mend, and where."`
-		Migrate  migrateCmd  `cmd:"" help:"Bring the database schema up to date."`
-		Keys     keysCmd     `cmd:"" help:"Change the encryption key."`
-		Audit    auditCmd    `cmd:"" help:"Examine or export the audit trail."`
-		OTPReset otpResetCmd `cmd:"" name:"otp-reset" help:"Turn off somebody's one-time password, from the host."`
-		Version  versionCmd  `cmd:"" help:"Show version and commit."`
+		Demo     demoCmd       `cmd:"" help:"Try everything on this machine, without a WeCom account."`
+		Serve    serveCmd      `cmd:"" help:"Run the gateway."`
+		Check    checkCmd      `cmd:"" help:"Examine an installation and say what to mend, and where."`
+		Migrate  migrateCmd    `cmd:"" help:"Bring the database schema up to date."`
+		Keys     host.Keys     `cmd:"" help:"Change the encryption key."`
+		Audit    host.Audit    `cmd:"" help:"Examine or export the audit trail."`
+		OTPReset host.OTPReset `cmd:"" name:"otp-reset" help:"Turn off somebody's one-time password, from the host."`
+		Version  versionCmd    `cmd:"" help:"Show version and commit."`
 	}
 	helped := false
 	parser, err := kong.New(&commands, kong.Name("deskbell"),
@@ -80,7 +95,11 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut 
 		fmt.Fprintf(errOut, "deskbell: %v\nSee: deskbell --help\n", err)
 		return exitUsage
 	}
-	err = parsed.Run(&program{ctx, environ, in, out, errOut})
+	p := &program{ctx, environ, in, out, errOut}
+	err = parsed.Run(p, p.host())
+	if errors.Is(err, host.ErrTampered) {
+		return exitFailed // each fault was shown
+	}
 	if code, ok := errors.AsType[exit](err); ok {
 		return int(code)
 	}
@@ -127,9 +146,7 @@ func (c demoCmd) Run(p *program) error {
 }
 
 // configured is part of every command that needs the configuration.
-type configured struct {
-	Config string `default:"config.toml" placeholder:"FILE" help:"The configuration (default: ${default})."`
-}
+type configured = host.Configured
 
 type serveCmd struct {
 	configured
@@ -341,191 +358,4 @@ func checkRedis(ctx context.Context, cfg Config) wecom.Finding {
 		return wecom.Finding{Level: wecom.Sick, Name: "Redis", Message: err.Error(), Fix: "start Redis, or correct redis.url; serve goes on without it"}
 	}
 	return wecom.Finding{Level: wecom.Well, Name: "Redis", Message: "answers"}
-}
-
-// The commands of whoever has the host. They open what a server has open, which
-// goes on serving.
-
-type keysCmd struct {
-	Rotate keysRotateCmd `cmd:"" help:"Seal everything anew that an old encryption key sealed, while serve goes on."`
-	Status keysStatusCmd `cmd:"" help:"Count what each encryption key sealed."`
-}
-
-type keysRotateCmd struct{ configured }
-
-func (keysRotateCmd) Help() string {
-	return `First give every instance the new key: security.encryption_key is the new one,
-security.old_encryption_keys has the one before.
-
-Example:
-
-    deskbell keys rotate --config config.toml`
-}
-
-func (c keysRotateCmd) Run(p *program) error {
-	return c.beside(p, func(st *store.Store) error {
-		n, err := st.RotateKeys(p.ctx)
-		fmt.Fprintf(p.out, "%d values sealed anew\n", n)
-		return err
-	})
-}
-
-type keysStatusCmd struct{ configured }
-
-func (keysStatusCmd) Help() string {
-	return `An old key may go from the configuration once nothing depends on it. Passwords
-change over when their owner signs in.
-
-Example:
-
-    deskbell keys status --config config.toml`
-}
-
-func (c keysStatusCmd) Run(p *program) error {
-	return c.beside(p, func(st *store.Store) error {
-		uses, err := st.KeyUses(p.ctx)
-		if err != nil {
-			return err
-		}
-		if len(uses) == 0 {
-			fmt.Fprintln(p.out, "nothing is sealed yet")
-		}
-		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-		for _, u := range uses {
-			fmt.Fprintf(table, "key %s\t%d %s\t%s\n", u.Key, u.Rows, u.What, verdict(u))
-		}
-		return table.Flush()
-	})
-}
-
-// verdict says what a use of a key asks for.
-func verdict(u store.KeyUse) string {
-	switch {
-	case u.First:
-		return "the present key"
-	case !u.Known:
-		return "NOT CONFIGURED: put the key back into security.old_encryption_keys"
-	case u.Lasts:
-		return "an old key: audit verify needs it for as long as they are kept"
-	case u.Fixed:
-		return "an old key: until they sign in again"
-	}
-	return "an old key: deskbell keys rotate"
-}
-
-type otpResetCmd struct {
-	configured
-	UserID string `arg:"" name:"userid" help:"Whose one-time password to turn off."`
-}
-
-func (otpResetCmd) Help() string {
-	return `For the last administrator, whom nobody else can help. It also revokes that
-person's tokens and tells them.
-
-Example:
-
-    deskbell otp-reset --config config.toml boss`
-}
-
-func (c otpResetCmd) Run(p *program) error {
-	return c.beside(p, func(st *store.Store) error {
-		err := st.ResetOTPOnHost(p.ctx, c.UserID)
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("%s has no one-time password", c.UserID)
-		}
-		if err == nil {
-			fmt.Fprintf(p.out, "the one-time password of %s is off\n", c.UserID)
-		}
-		return err
-	})
-}
-
-// beside runs fn with the configured store, whoever else has it open.
-func (c configured) beside(p *program, fn func(*store.Store) error) error {
-	cfg, err := LoadConfig(c.Config, p.environ, true)
-	if err != nil {
-		return err
-	}
-	set, err := templates.Load()
-	if err != nil {
-		return err
-	}
-	st, err := store.Open(p.ctx, store.Options{
-		URL: cfg.Store.URL.Reveal(), Keys: cfg.EncryptionKeys(), Beside: true, Roles: cfg.RoleRules(), Render: set.Render, Log: newLog(cfg, p.err),
-	})
-	if err != nil {
-		return err
-	}
-	return errors.Join(fn(st), st.Close())
-}
-
-type auditCmd struct {
-	Verify auditVerifyCmd `cmd:"" help:"Find entries that were changed, moved or removed."`
-	Export auditExportCmd `cmd:"" help:"Write all entries as lines of JSON."`
-}
-
-type auditVerifyCmd struct {
-	configured
-	Checkpoints string `placeholder:"FILE" help:"Checkpoints kept elsewhere: the log of serve in JSON, or just its lines \"audit checkpoint\" (- is stdin)."`
-}
-
-func (auditVerifyCmd) Help() string {
-	return `Names every entry that was tampered with or is missing, and exits with 1. That
-somebody put the whole trail back as it was earlier, or emptied it, is shown only
-by checkpoints kept elsewhere.
-
-Example:
-
-    deskbell audit verify --config config.toml --checkpoints /var/log/deskbell.log`
-}
-
-func (c auditVerifyCmd) Run(p *program) error {
-	cfg, err := LoadConfig(c.Config, p.environ, true)
-	if err != nil {
-		return err
-	}
-	checkpoints, err := openOr(c.Checkpoints, p.in)
-	if err != nil {
-		return fmt.Errorf("--checkpoints: %w", err)
-	}
-	defer checkpoints.Close()
-	report, err := store.VerifyAudit(p.ctx, cfg.Store.URL.Reveal(), cfg.EncryptionKeys(), checkpoints)
-	if err != nil {
-		return err
-	}
-	for _, fault := range report.Faults {
-		fmt.Fprintln(p.out, fault)
-	}
-	fmt.Fprintf(p.out, "%d entries in %d chains, %d checkpoints: %d faults\n", report.Entries, report.Chains, report.Checkpoints, len(report.Faults))
-	if len(report.Faults) > 0 {
-		return exit(exitFailed)
-	}
-	return nil
-}
-
-type auditExportCmd struct{ configured }
-
-func (auditExportCmd) Help() string {
-	return `Example:
-
-    deskbell audit export --config config.toml > audit.jsonl`
-}
-
-func (c auditExportCmd) Run(p *program) error {
-	cfg, err := LoadConfig(c.Config, p.environ, true)
-	if err != nil {
-		return err
-	}
-	return store.ExportAudit(p.ctx, cfg.Store.URL.Reveal(), cfg.EncryptionKeys(), p.out)
-}
-
-// openOr opens a file, or takes in for "-"; no name is an empty file.
-func openOr(name string, in io.Reader) (io.ReadCloser, error) {
-	switch name {
-	case "":
-		return io.NopCloser(strings.NewReader("")), nil
-	case "-":
-		return io.NopCloser(in), nil
-	}
-	return os.Open(name)
 }
