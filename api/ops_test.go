@@ -85,7 +85,7 @@ func TestMetrics(t *testing.T) {
 func TestStaticFiles(t *testing.T) {
 	r := newRig(t)
 	got := r.do("GET", "/static/style.css", "")
-	r.want(got, 200, "--ground")
+	r.want(got, 200, "--pico-primary")
 	etag := string(got.Header.Peek("ETag"))
 	if ct := string(got.Header.ContentType()); !strings.HasPrefix(ct, "text/css") || etag == "" {
 		t.Errorf("%s, ETag %s", ct, etag)

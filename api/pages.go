@@ -49,9 +49,9 @@ func (r *req) enter(ctx context.Context) (stop any, err error) {
 	r.who, err = r.s.caller(ctx, r.s.cookie.read(r.ctx))
 	if p, ok := errors.AsType[*problem](err); ok && p.status == fasthttp.StatusUnauthorized {
 		if r.ctx.IsPost() {
-			return redirect{fasthttp.StatusSeeOther, signOutPath}, nil
+			return r.elsewhere(fasthttp.StatusSeeOther, signOutPath), nil
 		}
-		return redirect{fasthttp.StatusFound, signInPath + "?next=" + url.QueryEscape(r.self())}, nil
+		return r.elsewhere(fasthttp.StatusFound, signInPath+"?next="+url.QueryEscape(r.self())), nil
 	}
 	if err != nil {
 		return nil, err
@@ -94,13 +94,10 @@ func (s *Server) noPage(context.Context, *req) (any, error) { return nil, store.
 // home is where a person arrives: who they are, and where to go from here.
 func (s *Server) home(_ context.Context, r *req) (any, error) {
 	area, _, _ := strings.Cut(strings.TrimPrefix(r.Path(), "/"), "/")
-	outbox := ""
-	if s.admit(adminsOTP, r.who) == nil {
-		outbox = outboxPath
-	}
-	return view{fasthttp.StatusOK, "home", struct {
-		Name, UserID, Role, Area, Home, Outbox, SignOut string
-	}{r.who.person.Name, r.who.person.ID, r.who.person.Level.String(), area, store.DefaultPath(r.who.person.Level), outbox, signOutPath}}, nil
+	return live{view{fasthttp.StatusOK, "home", struct {
+		Frame frame
+		Area  string
+	}{r.frame(), area}}}, nil
 }
 
 // outbox lists what could not be delivered.
@@ -124,11 +121,11 @@ func (s *Server) outbox(ctx context.Context, r *req) (any, error) {
 	for i, d := range list {
 		items[i] = item{d.ID, d.To, d.CreatedAt, d.Tries, d.LastError}
 	}
-	return view{fasthttp.StatusOK, "outbox", struct {
-		Name, Home, SignOut string
-		Pending, Dead       int
-		Items               []item
-	}{r.who.person.Name, store.DefaultPath(r.who.person.Level), signOutPath, pending, dead, items}}, nil
+	return live{view{fasthttp.StatusOK, "outbox", struct {
+		Frame         frame
+		Pending, Dead int
+		Items         []item
+	}{r.frame(), pending, dead, items}}}, nil
 }
 
 // write answers with the page, in the person's language.
@@ -154,13 +151,18 @@ func (d redirect) write(r *req) {
 }
 
 // problemPage shows what went wrong; who is signed in stays so.
-func (r *req) problemPage(p *problem) view {
-	if p.status == fasthttp.StatusNotFound {
-		data := struct{ Name, Home string }{r.who.person.Name, store.DefaultPath(r.who.person.Level)}
-		return view{p.status, "notfound", data}
-	}
-	return view{p.status, "error", struct {
+func (r *req) problemPage(p *problem) answerer {
+	v := view{p.status, "error", struct {
+		Frame  frame
 		Status int
 		Ref    string
-	}{p.status, p.ref}}
+		Need   bool
+	}{r.frame(), p.status, p.ref, p == errNoOTP}}
+	if p.status == fasthttp.StatusNotFound {
+		v = view{p.status, "notfound", struct{ Frame frame }{r.frame()}}
+	}
+	if r.who.person.ID == "" {
+		return v
+	}
+	return live{v}
 }

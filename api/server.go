@@ -76,6 +76,7 @@ type Server struct {
 	cookie    cookie
 	state     cookie // of a browser that went to sign in
 	guest     cookie // of an end user who signed in to a share
+	flashes   cookie // of what came of a form, for the next page
 	origin    string // of public_url
 	master    [sha256.Size]byte
 	ids       ids
@@ -114,6 +115,7 @@ func New(o Options) (*Server, error) {
 		cookie:  newCookie(u, len(o.FrameAncestors) > 0),
 		state:   newCookie(u, false).as("signin"),
 		guest:   newCookie(u, len(o.FrameAncestors) > 0).as("share"),
+		flashes: newCookie(u, len(o.FrameAncestors) > 0).as("flash"),
 		origin:  u.Scheme + "://" + u.Host,
 		ids:     newIDs(),
 	}

@@ -3,6 +3,7 @@ package templates
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +23,25 @@ func (s *Set) funcs(l *language) map[string]any {
 		"when":  func(t time.Time) (string, error) { return l.when(t.In(s.Zone), s.Now().In(s.Zone)) },
 		"ago":   func(t time.Time) (string, error) { return l.ago(s.Now().Sub(t)) },
 		"dur":   l.dur,
+		"args":  args,
 	}
+}
+
+// args are the values that a piece of a page takes, by name: html/template
+// hands over one value only.
+func args(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, errors.New("args: a name without a value")
+	}
+	all := make(map[string]any, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("args: %v is no name", pairs[i])
+		}
+		all[name] = pairs[i+1]
+	}
+	return all, nil
 }
 
 // plain makes any value harmless in a text or card: one line, no markup (WeCom

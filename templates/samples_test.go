@@ -106,13 +106,21 @@ func sampleCards(word string) map[string]any {
 	}
 }
 
+func sampleFrame(word string) m {
+	return m{
+		"Name": word, "UserID": word, "Role": "admin", "Home": "/admin/welcome", "SignOut": "/logout",
+		"Menu":  []m{{"Name": "welcome", "Path": "/admin/welcome", "Here": true}, {"Name": "outbox", "Path": "/admin/outbox", "Here": false}},
+		"Flash": m{"Text": word, "Bad": true},
+	}
+}
+
 func samplePages(word string) map[string]any {
 	delivery := m{"ID": 7, "To": word, "CreatedAt": sampleNow.Add(-5 * time.Hour), "Attempts": 9, "LastError": word}
 	return map[string]any{
 		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "Named": false, "OTP": true, "Need": true, "Wrong": true, "Wait": time.Duration(0)},
 		"password": m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
-		"home":     m{"Name": word, "UserID": word, "Role": "admin", "Area": "admin", "Home": "/admin/welcome", "Outbox": "/admin/outbox", "SignOut": "/sign-out"},
-		"notfound": m{"Name": word, "Home": "/chat"},
+		"home":     m{"Frame": sampleFrame(word), "Area": "agent"},
+		"notfound": m{"Frame": sampleFrame(word)},
 		"linkdead": nil,
 
 		"signedout":   m{"Again": "/auth/wecom?next=%2F"},
@@ -133,8 +141,8 @@ func samplePages(word string) map[string]any {
 		"passworddead": nil,
 		"signin":       nil,
 		"docs":         nil,
-		"outbox":       m{"Name": word, "Home": "/admin/welcome", "SignOut": "/sign-out", "Pending": 1, "Dead": 1, "Items": []m{delivery}},
-		"error":        m{"Status": 500, "Ref": "ABCD2345"},
+		"outbox":       m{"Frame": sampleFrame(word), "Pending": 1, "Dead": 1, "Items": []m{delivery}},
+		"error":        m{"Frame": sampleFrame(word), "Status": 500, "Ref": "ABCD2345", "Need": false},
 	}
 }
 
