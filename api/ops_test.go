@@ -61,7 +61,7 @@ func TestMetrics(t *testing.T) {
 	r.ok(resp.Body.Close())
 	for _, line := range []string{
 		`deskbell_http_requests_total{route="/api/v1/user/me",status="200"} 1`,
-		`deskbell_http_requests_total{route="/chat/{page...}",status="200"} 1`,
+		`deskbell_http_requests_total{route="/chat/{id}",status="200"} 1`,
 		`deskbell_http_requests_total{route="unknown",status="404"} 1`,
 		`deskbell_callbacks_total{outcome="replied"} 1`,
 		`deskbell_callbacks_refused_total{reason="clock"} 1`,
@@ -116,7 +116,7 @@ func TestNoSecretsInTheLog(t *testing.T) {
 			t.Errorf("%s in the log", secret)
 		}
 	}
-	if !strings.Contains(log, `"route":"/chat/{page...}","status":200`) || !strings.Contains(log, `"addr":"203.0.113.9"`) {
+	if !strings.Contains(log, `"route":"/chat/{id}","status":200`) || !strings.Contains(log, `"addr":"203.0.113.9"`) {
 		t.Errorf("log: %s", log)
 	}
 }

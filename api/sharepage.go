@@ -18,8 +18,8 @@ import (
 // deadShare is one page for links that were revoked, have expired or never were.
 var deadShare = view{fasthttp.StatusNotFound, "sharedead", nil}
 
-// sharePage shows the bot to an end user who is signed in, and lets others sign
-// in. Only the first counts as an opening, so previews do not.
+// sharePage shows the bot and the desk to an end user who is signed in, and lets
+// others sign in. Only the first counts as an opening, so previews do not.
 func (s *Server) sharePage(ctx context.Context, r *req) (any, error) {
 	token := r.holes[0]
 	who, err := s.caller(ctx, s.guest.read(r.ctx))
@@ -29,21 +29,19 @@ func (s *Server) sharePage(ctx context.Context, r *req) (any, error) {
 	if err != nil || who.account == nil || !who.account.IsEndUser || looksAhead(r) {
 		return s.shareForm(ctx, r, nil)
 	}
+	r.who = who
+	if r.part() != "" {
+		return s.sharePart(ctx, r)
+	}
 	b, err := s.o.Store.OpenShare(ctx, token, *who.account)
 	if err != nil {
 		return s.noShare(ctx, r, err)
 	}
-	g := b.Greeting()
-	avatar, from := safeAvatar(g.AvatarURL, s.origin)
-	if from != "" {
-		s.allowImages(r, from)
+	sh, err := s.o.Store.PeekShare(ctx, token)
+	if err != nil {
+		return s.noShare(ctx, r, err)
 	}
-	return view{fasthttp.StatusOK, "share", struct {
-		Name, Avatar, Welcome string
-		Questions             []string
-		Settings              []setting
-		Username              string
-	}{b.Name, avatar, g.Welcome, g.Questions, settingsOf(g), who.account.Username}}, nil
+	return s.shareView(ctx, r, b, sh, *who.account, composer{Draft: r.Query("text")}, fasthttp.StatusOK)
 }
 
 // looksAhead reports a request whose answer nobody may ever see.

@@ -21,6 +21,8 @@ func (s *Set) funcs(l *language) map[string]any {
 		"say":   l.say,
 		"part":  l.part,
 		"when":  func(t time.Time) (string, error) { return l.when(t.In(s.Zone), s.Now().In(s.Zone)) },
+		"day":   func(t time.Time) (string, error) { return l.day(t.In(s.Zone), s.Now().In(s.Zone)) },
+		"clock": func(t time.Time) (string, error) { return l.written("time.day", t.In(s.Zone)) },
 		"ago":   func(t time.Time) (string, error) { return l.ago(s.Now().Sub(t)) },
 		"dur":   l.dur,
 		"args":  args,
@@ -135,6 +137,19 @@ func (l *language) when(t, now time.Time) (string, error) {
 	case t.Year() == now.Year():
 		key = "time.date"
 	}
+	return l.written(key, t)
+}
+
+// day shows the day of a moment, not how far away it is: that changes.
+func (l *language) day(t, now time.Time) (string, error) {
+	if t.Year() != now.Year() {
+		return l.written("time.fullday", t)
+	}
+	return l.written("time.monthday", t)
+}
+
+// written is a moment in the layout under a key.
+func (l *language) written(key string, t time.Time) (string, error) {
 	layout, err := l.phrase(key, nil)
 	return t.Format(layout), err
 }

@@ -42,6 +42,9 @@ func sampleTexts(word string) map[string]any {
 		"role.rule": m{"Rule": "department:8"},
 		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
 			"Anyone": false, "Active": true, "Allowed": false},
+		"flash.session.transferred": m{"About": word},
+		"session.said":              sampleSaid(word), "session.assigned": m{"AgentName": word},
+		"session.event.assigned": sampleSaid(word), "session.event.transferred": sampleSaid(word), "session.event.closed": sampleSaid(word), "session.event.reopened": sampleSaid(word),
 		"bot":          m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
 		"bot.made":     m{"ShortID": "1a2b3c4d", "Name": word},
 		"share":        m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
@@ -90,6 +93,7 @@ func sampleCards(word string) map[string]any {
 		"share":           sampleShare(word),
 		"share.ending":    sampleShare(word),
 		"share.new":       sampleShare(word),
+		"session.offer":   m{"AskerName": word, "Title": word, "URL": "https://desk.example.com/agent/chat?session=1", "Note": ""},
 		"user":            m{"Username": word, "URL": "https://desk.example.com/newpassword?accessToken=x", "For": 10 * time.Minute},
 		"status":          sampleAgent(word),
 		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2},
@@ -114,19 +118,60 @@ func sampleFrame(word string) m {
 	}
 }
 
+func sampleSaid(word string) m {
+	return m{"N": 7, "ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Role": "user", "Name": word, "Content": word, "CreatedAt": sampleNow, "Own": false, "Text": "",
+		"Named": true, "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
+}
+
+func sampleTalk(word string) m {
+	desk := sampleSaid(word)
+	desk["Text"] = word
+	return m{
+		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Title": word, "Status": "queued", "As": "agent", "With": word, "Waiting": true, "Position": 2, "Usual": 3 * time.Minute,
+		"Created": sampleNow, "Closed": &sampleNow, "Mode": "write", "Reopens": true, "Guest": false, "Back": "/chat", "Export": "/chat/1/export", "Manage": "/chat/1",
+		"Bar": "/chat/1?part=bar", "Earlier": "/chat/1?part=log&before=7", "Events": "/chat/1/events", "Lines": []m{sampleSaid(word), desk}, "Last": 8,
+		"Action": "/chat/1/say", "Return": "desk", "Nonce": "x", "Draft": word, "Trouble": word,
+		"Transfer": []m{{"ID": word, "Name": "", "Load": 1, "MaxLoad": 5}}, "DropCanned": "/agent/chat/canned",
+		"Canned": []m{{"ID": "1", "Title": word, "Text": word, "Fill": "/agent/chat?text=x"}},
+	}
+}
+
+// sampleBar is a talk whose form is another one than it was.
+func sampleBar(word string) m {
+	t := sampleTalk(word)
+	t["Changed"], t["Mode"], t["Status"] = true, "closed", "closed"
+	return t
+}
+
+func sampleDesk(word string) m {
+	list := []m{{"Path": "/agent/chat?session=1", "With": word, "Title": word, "Words": "", "Unread": 3, "Waits": time.Minute, "Closed": &sampleNow, "Here": true}}
+	return m{"Path": "/agent/chat?part=list", "Own": list, "Queue": list, "Past": list, "Unread": 1}
+}
+
 func samplePages(word string) map[string]any {
 	delivery := m{"ID": 7, "To": word, "CreatedAt": sampleNow.Add(-5 * time.Hour), "Attempts": 9, "LastError": word}
 	return map[string]any{
 		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "Named": false, "OTP": true, "Need": true, "Wrong": true, "Wait": time.Duration(0)},
 		"password": m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
-		"home":     m{"Frame": sampleFrame(word), "Area": "agent"},
-		"notfound": m{"Frame": sampleFrame(word)},
-		"linkdead": nil,
+		"chat": m{"Frame": sampleFrame(word), "Open": nil, "First": "/chat", "Next": "/chat?before=x", "Usual": time.Minute, "Topic": word,
+			"Past": []m{{"Path": "/chat/1", "Title": word, "With": word, "Closed": &sampleNow, "Reopens": true}},
+			"Form": m{"Action": "/chat/new", "Nonce": "x", "Draft": word, "Trouble": word}},
+		"chatsession":  m{"Frame": sampleFrame(word), "Talk": sampleTalk(word)},
+		"saidfragment": sampleSaid(word),
+		"talkbar":      sampleBar(word),
+		"talklog":      m{"Earlier": "", "Lines": []m{sampleSaid(word)}},
+		"nonce":        m{"Nonce": "x"},
+		"unsent":       m{"Trouble": word},
+		"desk":         m{"Frame": sampleFrame(word), "Me": sampleAgent(word), "Choices": []time.Duration{time.Hour}, "List": sampleDesk(word), "Open": true, "Talk": sampleTalk(word)},
+		"desklist":     sampleDesk(word),
+		"home":         m{"Frame": sampleFrame(word), "Area": "agent"},
+		"notfound":     m{"Frame": sampleFrame(word)},
+		"linkdead":     nil,
 
 		"signedout":   m{"Again": "/auth/wecom?next=%2F"},
 		"notyours":    m{"Again": "/auth/wecom?next=%2F"},
 		"notsignedin": m{"Why": "silence", "Again": "/auth/wecom?next=%2F"},
-		"share": m{"Name": word, "Avatar": "/static/icon.svg", "Welcome": word, "Questions": []string{word}, "Username": word,
+		"share": m{"Name": word, "Avatar": "/static/icon.svg", "Welcome": word, "Questions": []m{{"Text": word, "Fill": "/s/x?text=y"}}, "Username": word, "Begun": true, "Talk": sampleTalk(word),
 			"Settings": []m{{"Name": "language", "Value": "zh", "Switch": false, "On": false}, {"Name": "enable_thinking", "Value": "", "Switch": true, "On": true}}},
 		"sharesignin":     m{"Username": word, "Wrong": true, "Often": false},
 		"sharedead":       nil,
