@@ -86,6 +86,7 @@ func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conve
 	}
 	if c.Status == Queued {
 		tx.note(c.ID, saidQueued, "", "")
+		tx.overhear(&c)
 	}
 	tx.after(tx.s.wakeDesk)
 	return c, true, nil
@@ -447,9 +448,14 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 	} else if err != nil && !errors.Is(err, ErrNotFound) {
 		return c, err
 	}
-	if err := place(ctx, tx.db, &c); err != nil || c.Position > 1 {
+	if err := place(ctx, tx.db, &c); err != nil {
 		return c, err
 	}
-	err = tx.offer(ctx, &c)
+	if c.Position == 1 {
+		err = tx.offer(ctx, &c)
+	}
+	if c.Status == Queued {
+		tx.overhear(&c)
+	}
 	return c, err
 }
