@@ -17,6 +17,16 @@ import (
 // what it did.
 var errRaced = errors.New("somebody else was faster")
 
+// Raced reports whether another transaction got there first, and this one left
+// nothing behind: the same again sees what the other did.
+func Raced(err error) bool {
+	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
+		code := pg.Field('C')
+		return code == "40001" || code == "40P01"
+	}
+	return errors.Is(err, errRaced)
+}
+
 // errIgnored is a mistake of ours: a statement failed, and the transaction went
 // on as if it had not.
 var errIgnored = errors.New("a statement failed and its error was ignored")

@@ -74,13 +74,14 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 		return m, false, fmt.Errorf("say: %w", ErrEmpty)
 	case len(w.Content) > MaxSaid || len(w.Nonce) > 128:
 		return m, false, fmt.Errorf("say: %w", ErrTooLong)
-	case c.Status == Closed:
-		return m, false, fmt.Errorf("say: %w", ErrEnded)
 	}
-	if w.Nonce != "" {
+	if w.Nonce != "" { // also of one that was closed since: it was said
 		if m, again, err = tx.saidBefore(ctx, c.ID, by, w.Nonce); err != nil || again {
 			return m, again, err
 		}
+	}
+	if c.Status == Closed {
+		return m, false, fmt.Errorf("say: %w", ErrEnded)
 	}
 	m = Said{
 		Conversation: c.ID, ID: uuid.NewString(), Role: ByAgent, Author: by.Key, Name: by.name(),
