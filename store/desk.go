@@ -389,7 +389,11 @@ func (tx *Tx) end(ctx context.Context, c *Conversation, by Party) error {
 		return raced(err)
 	}
 	c.Position = 0
-	tx.Audit(AuditEntry{Actor: who, Action: "session.close", Target: c.ID})
+	actor := who
+	if by.Key == "" && by.Admin {
+		actor = "master key"
+	}
+	tx.Audit(AuditEntry{Actor: actor, Action: "session.close", Target: c.ID})
 	tx.changes(*c)
 	if err := tx.offDuty(ctx); err != nil { // what is known of their agent's load
 		return err

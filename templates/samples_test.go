@@ -31,6 +31,10 @@ func sampleQuestion(word string) m {
 	}
 }
 
+func sampleSaid(word string) m {
+	return m{"N": 7, "ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Role": "user", "Name": word, "Content": word, "CreatedAt": sampleNow, "Own": true, "Text": ""}
+}
+
 func sampleTexts(word string) map[string]any {
 	commands := []m{{"Name": "status"}, {"Name": "login"}}
 	entry := m{"At": sampleNow, "Actor": word, "Action": "status", "Target": "lilei", "Result": "denied", "Detail": word}
@@ -77,8 +81,10 @@ func sampleTexts(word string) map[string]any {
 		"device.made":    m{"Namespace": word, "Name": word},
 		"device.auth":    m{"Namespace": word, "Configs": []m{sampleConfig(word)}},
 		"device.kind":    sampleConfig(word), "device.auth.open": m{"Namespace": word, "Config": sampleConfig(word)},
-		"device.tokens":   m{"Namespace": word, "More": true, "Apps": []m{{"ShortID": "1a2b3c4d", "AppID": word, "Type": "student", "ReadOnly": true, "Note": word, "LastUsedAt": sampleNow}}},
-		"token.made":      tokenOf(word),
+		"device.tokens": m{"Namespace": word, "More": true, "Apps": []m{{"ShortID": "1a2b3c4d", "AppID": word, "Type": "student", "ReadOnly": true, "Note": word, "LastUsedAt": sampleNow}}},
+		"token.made":    tokenOf(word),
+		"session.said":  sampleSaid(word), "session.assigned": m{"AgentName": word},
+		"session.event.assigned": sampleSaid(word), "session.event.transferred": sampleSaid(word), "session.event.closed": sampleSaid(word), "session.event.reopened": sampleSaid(word),
 		"status.returned": m{"Status": "online"},
 		"login.alert":     sampleQuestion(word),
 		"whoami":          m{"ID": word, "Name": word, "Departments": []int{1, 3}, "Roles": []string{"admin", "agent"}, "Agent": sampleAgent(word)},
@@ -90,6 +96,7 @@ func sampleCards(word string) map[string]any {
 		"share":           sampleShare(word),
 		"share.ending":    sampleShare(word),
 		"share.new":       sampleShare(word),
+		"session.offer":   m{"AskerName": word, "Title": word, "URL": "https://desk.example.com/agent/chat?session=1", "Note": ""},
 		"user":            m{"Username": word, "URL": "https://desk.example.com/newpassword?accessToken=x", "For": 10 * time.Minute},
 		"status":          sampleAgent(word),
 		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2},
@@ -117,11 +124,13 @@ func sampleFrame(word string) m {
 func samplePages(word string) map[string]any {
 	delivery := m{"ID": 7, "To": word, "CreatedAt": sampleNow.Add(-5 * time.Hour), "Attempts": 9, "LastError": word}
 	return map[string]any{
-		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "Named": false, "OTP": true, "Need": true, "Wrong": true, "Wait": time.Duration(0)},
-		"password": m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
-		"home":     m{"Frame": sampleFrame(word), "Area": "agent"},
-		"notfound": m{"Frame": sampleFrame(word)},
-		"linkdead": nil,
+		"redeem":       m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "Named": false, "OTP": true, "Need": true, "Wrong": true, "Wait": time.Duration(0)},
+		"password":     m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
+		"home":         m{"Frame": sampleFrame(word), "Area": "agent"},
+		"notfound":     m{"Frame": sampleFrame(word)},
+		"linkdead":     nil,
+		"saidfragment": sampleSaid(word), "exportsaid": sampleSaid(word), "exportfoot": nil,
+		"exporthead": m{"Title": word, "AskerName": word, "AgentName": word, "CreatedAt": sampleNow, "ClosedAt": &sampleNow, "SavedAt": sampleNow, "By": word},
 
 		"signedout":   m{"Again": "/auth/wecom?next=%2F"},
 		"notyours":    m{"Again": "/auth/wecom?next=%2F"},
