@@ -22,7 +22,7 @@ func TestDocs(t *testing.T) {
 
 	b.do("the page opens", looks("light", 1180, 860), chromedp.Navigate(gateway+"/api/docs"), chromedp.WaitVisible(`.opblock-tag-section`))
 	groups := strings.Fields(b.eval(`[...document.querySelectorAll(".opblock-tag")].map(g => g.dataset.tag).join(" ")`))
-	if want := []string{"Agents", "Tokens", "Bots", "Devices", "Values", "WeCom", "Operations"}; !slices.Equal(groups, want) {
+	if want := []string{"Agents", "Tokens", "Bots", "Devices", "Values", "Sessions", "WeCom", "Operations"}; !slices.Equal(groups, want) {
 		t.Errorf("groups %q, want %q", groups, want)
 	}
 	b.do("a group opens", chromedp.Click(`.opblock-tag[data-tag="Agents"]`), chromedp.WaitVisible(`#operations-Agents-agentLogin`))

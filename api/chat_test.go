@@ -133,11 +133,12 @@ func TestChatPages(t *testing.T) {
 
 		k.leadsTo(k.as("hanmeimei", "POST", chat+"/close", nil), 303, chat)
 		k.want(k.as("hanmeimei", "GET", chat, nil), 200, "会话已结束", "继续这个会话")
-		k.want(k.as("hanmeimei", "POST", chat+"/say", url.Values{"content": {"还有"}}), 409, "会话已经结束")
+		k.want(k.as("hanmeimei", "POST", chat+"/say", url.Values{"content": {"还有"}}), 409, "会话已经结束", "<blockquote>还有</blockquote>")
 		k.want(k.as("hanmeimei", "GET", "/chat", nil), 200, "向服务台提问", `action="`+chat+`/reopen"`, "打印机")
 		k.leadsTo(k.as("hanmeimei", "POST", chat+"/reopen", nil), 303, chat)
 		k.leadsTo(k.as("hanmeimei", "POST", chat+"/close", nil), 303, chat)
 		k.now = k.now.Add(25 * time.Hour)
+		k.cookies["hanmeimei"] = k.signedIn("hanmeimei")
 		page = k.as("hanmeimei", "GET", chat, nil)
 		k.want(page, 200, "超过一天的会话不能再继续")
 		if strings.Contains(string(page.Body()), "/reopen") {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -146,6 +147,9 @@ func (s *Server) sharePart(ctx context.Context, r *req) (any, error) {
 // asGuest leaves what customers can do: one who goes on writing begins anew.
 func (t *pane) asGuest() {
 	t.Guest, t.Reopens = true, false
+	if t.ID != "" {
+		t.Events = withQuery(t.Manage+"/events", "session", t.ID, "after", strconv.FormatInt(t.Last, 10))
+	}
 }
 
 // shareView is the page: the bot's greeting, and the conversation with the desk.

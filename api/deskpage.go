@@ -175,7 +175,7 @@ func (s *Server) deskList(ctx context.Context, r *req, by store.Party, open stri
 		if m, ok := words[c.ID]; ok {
 			d.Words = m.Content
 			if m.Role == store.ByDesk {
-				d.Words, _ = s.o.Words.Text(r.Lang(), "session.event."+m.Kind, m) // nothing but a hint
+				d.Words, _ = s.desksWords(r.Lang(), m) // nothing but a hint
 			}
 		}
 		return d

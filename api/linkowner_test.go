@@ -98,7 +98,7 @@ func TestOwnLinkInWeCom(t *testing.T) {
 		if strings.Contains(mine.value, link) {
 			t.Error("the link itself became the cookie")
 		}
-		r.want(r.do("GET", "/agent/chat?tab=2", "", mine, inWeCom), 200, "李雷", "lilei")
+		r.want(r.do("GET", "/agent/chat?tab=2", "", mine, inWeCom), 200, "李雷")
 		if cards := r.told("lilei", "security.notice"); len(cards) != 1 || !strings.Contains(cards[0], "企业微信 · iPhone") || !strings.Contains(cards[0], "203.0.113.9") {
 			t.Errorf("the owner was told %q", cards)
 		}

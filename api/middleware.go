@@ -44,7 +44,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	}
 	r.write(as, v, p)
 	settle(ctx)
-	s.account(ctx, r.template(), r.id, r.quiet())
+	if _, goesOn := v.(*stream); !goesOn || p != nil { // that has its line when it ends
+		s.account(ctx, r.template(), r.id, r.quiet())
+	}
 }
 
 // answer finds the route, admits the caller and runs the handler. A panic in it

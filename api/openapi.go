@@ -16,6 +16,7 @@ type operation struct {
 	in       any      // the body of a request: a value of its type
 	needs    []string // fields of in that have to be there
 	form     bool     // in is a posted form
+	optional bool     // in may be left out
 	query    []parameter
 	headers  []parameter
 	out      any         // the answer without its envelope
@@ -37,6 +38,9 @@ func (p parameter) in(where string) object {
 
 // file is a body that is not JSON.
 type file struct{}
+
+// eventStream is a body that goes on, of server-sent events.
+type eventStream struct{}
 
 // document is the whole API in OpenAPI 3.1: the table, and operations by method
 // and path. Pages are not in it.
@@ -100,7 +104,7 @@ func (sc *schemas) operation(rt route, op operation) object {
 		if op.form {
 			kind = "application/x-www-form-urlencoded"
 		}
-		out["requestBody"] = object{"required": true, "content": object{kind: object{"schema": sc.asked(op.in, op.needs)}}}
+		out["requestBody"] = object{"required": !op.optional, "content": object{kind: object{"schema": sc.asked(op.in, op.needs)}}}
 	}
 	return out
 }
@@ -206,6 +210,8 @@ func (sc *schemas) body(as *envelope, v any) object {
 		return nil
 	case file:
 		return object{"*/*": object{}}
+	case eventStream:
+		return object{"text/event-stream": object{"schema": anyText}}
 	}
 	return object{"application/json": object{"schema": sc.enveloped(as.ok(v), v)}}
 }

@@ -22,6 +22,7 @@ var groups = []struct {
 	{"Bots", `Bots, share tokens and end users; errors are {"detail"}.`, []string{"/api/v1/"}},
 	{"Devices", `Devices and who may use them; errors are {"success":false,"message"}.`, []string{"/devices", "/auto-auth/", "/apps/"}},
 	{"Values", "The key-value store of a device, for apps.", []string{"/kv"}},
+	{"Sessions", `Helpdesk sessions; errors are {"detail"}.`, []string{"/api/sessions"}},
 	{"WeCom", `Sign-in at WeCom, and WeCom's callbacks.`, []string{"/api/auth/", callbackPath}},
 	{"Operations", "For those who run it.", []string{"/"}},
 }
@@ -141,6 +142,34 @@ var operations = map[string]operation{
 	"POST /kv/{key}":         {id: "putValue", says: "Store a value, which is any JSON", in: raw{}, out: storedValue{}},
 	"DELETE /kv/{key}":       {id: "removeValue", says: "Remove an entry", out: noContent{}, status: http.StatusNoContent, fails: []int{missing}},
 	"GET /kv/{key}/metadata": {id: "metadata", says: "What is known of an entry beside its value", out: shownValue{}, fails: []int{missing}},
+
+	"GET /api/sessions": {id: "sessions", says: "The own sessions, newest first", query: []parameter{
+		{"all", "All there are, for administrators.", object{"type": "boolean", "default": false}},
+		{"status", "Those of one status.", object{"type": "string", "enum": []string{"open", "queued", "closed"}}},
+		{"limit", "How many.", object{"type": "integer", "minimum": 1, "maximum": sessionsMost, "default": sessionsUsual}},
+		{"before", "Opened before this time.", object{"type": "string", "format": "date-time"}},
+	}, out: itemList[deskSession]{}},
+	"POST /api/sessions":             {id: "openSession", says: "Open a session, or get the one that is open; topic is the same as title", in: sessionRequest{}, optional: true, out: deskSession{}, notAll: true},
+	"GET /api/sessions/{id}":         {id: "session", says: "A session", out: deskSession{}, fails: []int{missing}},
+	"POST /api/sessions/{id}/close":  {id: "closeSession", says: "Close a session", out: deskSession{}, fails: []int{missing}},
+	"POST /api/sessions/{id}/reopen": {id: "reopenSession", says: "Go on with a session that was closed within a day", out: deskSession{}, fails: []int{missing, taken}},
+	"POST /api/sessions/{id}/transfer": {id: "transferSession", says: "Give a session to another agent, who has to be online and have room", in: transferRequest{}, needs: []string{"agent"},
+		out: deskSession{}, fails: []int{missing, taken}},
+	"GET /api/sessions/{id}/messages": {id: "messages", says: "What was said, in its order", query: []parameter{
+		{"after", "The id of the message behind which to begin.", anyText},
+		{"limit", "How many.", object{"type": "integer", "minimum": 1, "maximum": messagesMost, "default": messagesMost}},
+	}, out: itemList[deskMessage]{}, fails: []int{missing}},
+	"POST /api/sessions/{id}/messages": {id: "say", says: "Say something, once for each Idempotency-Key", in: messageRequest{}, needs: []string{"content"}, headers: []parameter{
+		{idempotencyKey, "The caller's own name for this message: sent again with it, the answer is the message that was said.", object{"type": "string", "minLength": 1, "maxLength": 128}},
+	}, out: deskMessage{}, fails: []int{missing, taken}},
+	"POST /api/sessions/{id}/seen": {id: "seen", says: "Note up to which message the caller has read", in: seenRequest{}, needs: []string{"message"}, out: deskSession{}, fails: []int{missing}},
+	"GET /api/sessions/{id}/events": {id: "sessionEvents", says: "What is said and what becomes of the session, live, as server-sent events: message, session, end", query: []parameter{
+		{"after", "The number or the id of the message behind which to begin, instead of after what is there now.", anyText},
+	}, headers: []parameter{{"Last-Event-ID", "The number of the last message that arrived, which comes before after.", anyText}},
+		out: eventStream{}, fails: []int{missing, limited}},
+	"GET /api/sessions/{id}/export": {id: "exportSession", says: "A session as a file", query: []parameter{
+		{"format", "A page for people, or JSON.", object{"type": "string", "enum": []string{"html", "json"}, "default": "html"}},
+	}, out: file{}, fails: []int{missing}},
 
 	"POST /api/auth/wecom/login": {id: "wecomLogin", says: "Sign in with a code of WeCom's", in: wecomLoginRequest{}, needs: []string{"code"}, out: signedInMember{},
 		fails: []int{unproven}},

@@ -47,7 +47,7 @@ func (r *req) enter(ctx context.Context) (stop any, err error) {
 		return r.s.linkPage(ctx, r)
 	}
 	r.who, err = r.s.caller(ctx, r.s.cookie.read(r.ctx))
-	if p, ok := errors.AsType[*problem](err); ok && p.status == fasthttp.StatusUnauthorized {
+	if p, ok := errors.AsType[*problem](err); ok && p.status == fasthttp.StatusUnauthorized && !r.route.may.unseen {
 		if r.ctx.IsPost() {
 			return r.elsewhere(fasthttp.StatusSeeOther, signOutPath), nil
 		}

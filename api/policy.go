@@ -29,6 +29,7 @@ type policy struct {
 	noMaster bool          // not for the master key either, which is nobody who could look at something
 	app      bool          // for apps, by the token of a device, and for nobody else
 	writes   bool          // and not for one that may only read
+	unseen   bool          // what it answers nobody sees: they are not led to sign in
 	patience time.Duration // how long the handler may take, handleTime unless set
 }
 
@@ -38,6 +39,9 @@ var (
 	byASecret = policy{open: true, secret: true}
 	anyone    = policy{signedIn: true, weak: true}
 	anyoneOTP = policy{signedIn: true}
+	parties   = policy{signedIn: true, accounts: true} // in helpdesk sessions: whose is decided there
+	onAPage   = policy{signedIn: true, unseen: true}
+	onTheDesk = policy{signedIn: true, level: bot.Agent, unseen: true}
 	theAgents = policy{signedIn: true, level: bot.Agent, weak: true}
 	agentsOTP = policy{signedIn: true, level: bot.Agent}
 	ownProofs = policy{signedIn: true, level: bot.Agent, weak: true, proofs: true}

@@ -82,6 +82,10 @@ type Server struct {
 	ids       ids
 	described func() (asset, error) // the document of the API
 	draining  atomic.Bool
+	places    places // in streams
+	pulse     pulse
+	stopping  chan struct{} // closed when streams have to end
+	stop      func()
 }
 
 // Limits on what a stranger can make the server hold. A request must have
@@ -118,7 +122,9 @@ func New(o Options) (*Server, error) {
 		flashes: newCookie(u, len(o.FrameAncestors) > 0).as("flash"),
 		origin:  u.Scheme + "://" + u.Host,
 		ids:     newIDs(),
+		places:  places{taken: map[string]int{}}, pulse: pulseUsual, stopping: make(chan struct{}),
 	}
+	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	s.routes = newRouter(s.table())
 	s.described = sync.OnceValues(s.describe)
 	if o.MasterKey != "" {
@@ -163,10 +169,11 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown stops accepting, turns readiness off and waits for the requests in
-// flight, as long as ctx allows. Idle connections are closed.
+// Shutdown stops accepting, turns readiness off, ends the streams and waits for
+// the requests in flight, as long as ctx allows. Idle connections are closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	s.stop()
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}

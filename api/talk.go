@@ -52,14 +52,14 @@ type composer struct {
 // canned is something one may want to say. ID is "" for those of the house.
 type canned struct{ ID, Title, Text, Fill string }
 
-// saidLine is one message as somebody sees it.
+// saidLine is one message as somebody sees it: the data of saidfragment and
+// exportsaid.
 type saidLine struct {
 	store.Said
-	Own     bool   // said by their side
-	Text    string // the desk's own words; "" for what people said
-	Named   bool   // it is not obvious who said it
-	Pieces  []piece
-	Picture bool
+	Own    bool   // said by their side
+	Text   string // the desk's own words; "" for what people said
+	Named  bool   // it is not obvious who said it
+	Pieces []piece
 }
 
 // piece is a part of what was said: words, or an address one can go to.
@@ -70,16 +70,15 @@ const shownAtOnce = 50
 
 // line is a message as a party sees it.
 func (s *Server) line(lang string, by store.Party, c store.Conversation, m store.Said) (saidLine, error) {
-	l := saidLine{Said: m}
-	if m.Role == store.ByDesk {
-		var err error
-		l.Text, err = s.o.Words.Text(lang, "session.event."+m.Kind, m)
-		return l, err
+	m.CreatedAt = m.CreatedAt.UTC()
+	text, err := s.desksWords(lang, m)
+	l := saidLine{Said: m, Text: text}
+	if m.Role != store.ByDesk {
+		l.Own = (m.Role == store.ByAsker) == (by.Key == c.Asker)
+		l.Named = m.Author != by.Key
+		l.Pieces = pieces(m.Content)
 	}
-	l.Own = (m.Role == store.ByAsker) == (by.Key == c.Asker)
-	l.Named = m.Author != by.Key
-	l.Pieces = pieces(m.Content)
-	return l, nil
+	return l, err
 }
 
 func (s *Server) lines(lang string, by store.Party, c store.Conversation, list []store.Said) ([]saidLine, error) {

@@ -42,6 +42,7 @@ type Agent struct {
 
 	AssignedAt *time.Time `bun:"assigned_at"` // when they last got a conversation
 	Current    string     `bun:"current"`     // the one that what they write in the chat goes to
+	ChosenAt   *time.Time `bun:"chosen_at"`   // when they said so
 }
 
 // withLoad reads agents with their load, which is always counted and never kept.

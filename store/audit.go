@@ -59,6 +59,7 @@ var Actions = []struct{ Name, Means string }{
 	{"role.revoke", "and took it back"},
 	{"session.assign", "a helpdesk session was given to an agent"},
 	{"session.close", "a helpdesk session was closed"},
+	{"session.export", "a helpdesk session was saved as a file"},
 	{"session.open", "a helpdesk session was opened"},
 	{"session.release", "a helpdesk session was taken from an agent"},
 	{"session.reopen", "a closed helpdesk session goes on"},

@@ -105,22 +105,65 @@ func (s *Store) Conversation(ctx context.Context, id string, by Party) (Conversa
 
 // Conversation returns one that the party may see; of others there is none.
 func (tx *Tx) Conversation(ctx context.Context, id string, by Party) (Conversation, error) {
-	if err := tx.speak(ctx); err != nil {
-		return Conversation{}, err
-	}
-	return findConversation(ctx, tx.db, id, by)
+	c, err := findConversation(ctx, tx.db, id, by)
+	tx.overhear(&c)
+	return c, err
 }
 
 func findConversation(ctx context.Context, db bun.IDB, id string, by Party) (c Conversation, err error) {
-	err = db.NewSelect().Model(&c).Where("id = ?", id).Scan(ctx)
-	if err == nil && !by.Admin && !c.has(by) {
-		err = ErrNotFound
-	}
-	if err := conversationErr(err); err != nil {
+	if err := scanConversation(ctx, db.NewSelect().Model(&c).Where("id = ?", id), &c, by); err != nil {
 		return Conversation{}, err
 	}
 	return c, place(ctx, db, &c)
 }
+
+// holdConversation is Conversation, and nobody else changes it until this transaction ends.
+func (tx *Tx) holdConversation(ctx context.Context, id string, by Party) (c Conversation, err error) {
+	if err := tx.line(ctx); err != nil {
+		return c, err
+	}
+	q := tx.db.NewSelect().Model(&c).Where("id = ?", id)
+	if tx.s.pg {
+		q = q.For("NO KEY UPDATE")
+	}
+	if err := scanConversation(ctx, q, &c, by); err != nil {
+		return Conversation{}, err
+	}
+	return c, nil
+}
+
+func scanConversation(ctx context.Context, q *bun.SelectQuery, c *Conversation, by Party) error {
+	err := q.Scan(ctx)
+	if err == nil && !by.Admin && !c.has(by) {
+		err = ErrNotFound
+	}
+	return conversationErr(err)
+}
+
+// line has a transaction of Work get hold of what the commands of its people may
+// change at the desk, before the first of them changes any of it: their agents,
+// then their conversations, each in the order of their ids. Two of them that got
+// hold of one thing after the other would come to wait in a circle. Whatever else
+// changes the desk either holds one conversation at a time, after the agent it is
+// for, or passes over what somebody else holds.
+func (tx *Tx) line(ctx context.Context) error {
+	if !tx.s.pg || tx.inLine || len(tx.people) == 0 {
+		return nil
+	}
+	tx.inLine = true
+	people := bun.List(tx.people)
+	var ids []string
+	if err := tx.db.NewSelect().Model((*Agent)(nil)).Column("id").Where("id IN (?)", people).Order("id").For("UPDATE").Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("hold agents: %w", err)
+	}
+	ids = ids[:0]
+	q := tx.db.NewSelect().Model((*Conversation)(nil)).Column("id").Where(liveOf, people).Order("id").For("NO KEY UPDATE")
+	return wrap(q.Scan(ctx, &ids), "hold conversations")
+}
+
+// liveOf is the condition under which parties have a conversation that is not
+// closed. An OR of the two would not find an index.
+const liveOf = "id IN (SELECT id FROM conversations WHERE asker IN (?0) AND status <> 'closed' UNION ALL SELECT id FROM conversations WHERE agent IN (?0) AND status = 'open')"
 
 // place works out where in the queue a conversation is.
 func place(ctx context.Context, db bun.IDB, c *Conversation) error {
@@ -142,13 +185,11 @@ func conversationErr(err error) error {
 // OpenConversation returns the one that an asker has open, or ErrNotFound. share
 // is "" for people.
 func (tx *Tx) OpenConversation(ctx context.Context, asker, share string) (c Conversation, err error) {
-	if err := tx.speak(ctx); err != nil {
-		return c, err
-	}
 	err = tx.db.NewSelect().Model(&c).Where("asker = ?", asker).Where("share = ?", share).Where("status <> ?", Closed).Scan(ctx)
 	if err := conversationErr(err); err != nil {
 		return Conversation{}, err
 	}
+	tx.overhear(&c)
 	return c, place(ctx, tx.db, &c)
 }
 
@@ -164,19 +205,31 @@ type Conversations struct {
 
 // Conversations lists them, newest first.
 func (s *Store) Conversations(ctx context.Context, ask Conversations) ([]Conversation, error) {
+	if ask.N <= 0 {
+		ask.N = 50
+	}
 	var list []Conversation
-	q := s.reads.NewSelect().Model(&list).Order("created_at DESC", "id")
+	q := ask.some(s.reads.NewSelect().Model(&list))
 	switch {
 	case ask.All && ask.Party.Admin:
 	case ask.Party.Key == "":
 		return nil, nil
-	case ask.As == "asker":
-		q.Where("asker = ?", ask.Party.Key)
-	case ask.As == "agent":
-		q.Where("agent = ?", ask.Party.Key)
-	default:
-		q.Where("asker = ?0 OR agent = ?0", ask.Party.Key)
+	case ask.As == "asker", ask.As == "agent":
+		q.Where("? = ?", bun.Ident(ask.As), ask.Party.Key)
+	default: // an OR of the two would not find an index
+		newest := func(as string) *bun.SelectQuery {
+			return ask.some(s.reads.NewSelect().Model((*Conversation)(nil)).Column("id")).Where("? = ?", bun.Ident(as), ask.Party.Key)
+		}
+		q.Where("id IN (SELECT id FROM (?) AS asked UNION ALL SELECT id FROM (?) AS answered)", newest("asker"), newest("agent"))
 	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list conversations: %w", err)
+	}
+	return list, nil
+}
+
+// some are the newest of those that are asked for, whoever's they are.
+func (ask Conversations) some(q *bun.SelectQuery) *bun.SelectQuery {
 	switch ask.Status {
 	case "":
 	case "live":
@@ -187,13 +240,7 @@ func (s *Store) Conversations(ctx context.Context, ask Conversations) ([]Convers
 	if !ask.Before.IsZero() {
 		q.Where("created_at < ?", ask.Before.UTC())
 	}
-	if ask.N <= 0 {
-		ask.N = 50
-	}
-	if err := q.Limit(ask.N).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("list conversations: %w", err)
-	}
-	return list, nil
+	return q.Order("created_at DESC", "id").Limit(ask.N)
 }
 
 // Queue lists who waits for an agent, in their order.

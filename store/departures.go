@@ -127,7 +127,7 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 	if d.Devices, err = tx.disown(ctx, id); err != nil {
 		return err
 	}
-	if d.Sessions, err = tx.leaveDesk(ctx, id); err != nil {
+	if err := tx.line(ctx); err != nil {
 		return err
 	}
 	if err := tx.offDuty(ctx); err != nil {
@@ -141,7 +141,8 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 		d.Agent = true
 	}
 	tx.after(func() { tx.s.agents.Delete(id) })
-	return nil
+	d.Sessions, err = tx.leaveDesk(ctx, id) // after that nobody gives them another one
+	return err
 }
 
 // erase removes what a table has of a person, and reports whether it had anything.

@@ -11,7 +11,6 @@ import (
 	"deskbell/bot"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 )
 
 // DeskTimes are the times of helpdesk sessions.
@@ -61,6 +60,9 @@ func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conve
 	if err == nil || !errors.Is(err, ErrNotFound) {
 		return c, false, err
 	}
+	if err := tx.line(ctx); err != nil {
+		return Conversation{}, false, err
+	}
 	c = Conversation{
 		ID: uuid.NewString(), Title: titled(title), Status: Queued, Asker: by.Key, AskerID: by.ID, AskerName: by.name(), Share: share,
 		CreatedAt: tx.Now, QueuedAt: tx.Now, SaidAt: tx.Now, UpdatedAt: tx.Now,
@@ -68,7 +70,7 @@ func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conve
 	res, err := tx.db.NewInsert().Model(&c).On("CONFLICT DO NOTHING").Returning("NULL").Exec(ctx)
 	if err := changedOne(res, err, "begin a conversation"); errors.Is(err, ErrNotFound) {
 		c, err = tx.OpenConversation(ctx, by.Key, share) // begun by another request
-		return c, false, err
+		return c, false, raced(err)
 	} else if err != nil {
 		return Conversation{}, false, err
 	}
@@ -78,32 +80,56 @@ func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conve
 		return Conversation{}, false, err
 	}
 	if c.Position == 1 {
-		if err := tx.offer(ctx, &c, false); err != nil {
+		if err := tx.offer(ctx, &c); err != nil {
 			return Conversation{}, false, err
 		}
 	}
 	if c.Status == Queued {
 		tx.note(c.ID, saidQueued, "", "")
+		tx.overhear(&c)
 	}
 	tx.after(tx.s.wakeDesk)
 	return c, true, nil
 }
 
 // offer gives a queued conversation to the least loaded agent who is online and
-// has room, if there is one. told says that the asker is to hear of it.
-func (tx *Tx) offer(ctx context.Context, c *Conversation, told bool, not ...string) error {
-	list, err := tx.free(ctx, append(not, c.Asker)...)
+// has room, if there is one.
+func (tx *Tx) offer(ctx context.Context, c *Conversation) error {
+	free, err := tx.free(ctx)
 	if err != nil {
 		return err
 	}
-	for _, a := range list {
-		if ok, err := tx.hire(ctx, a.Key); err != nil {
-			return err
-		} else if ok {
-			return tx.assign(ctx, c, a, told)
-		}
+	a, _, err := tx.first(ctx, free, c.Asker)
+	if err != nil || a.Key == "" {
+		return err
 	}
-	return nil
+	return tx.assign(ctx, c, a, false)
+}
+
+// first hires the first of these agents who is none of not and whom it can, or
+// nobody. Those it cannot are not in the list that it returns, and the one it
+// hired is where they belong with one more.
+func (tx *Tx) first(ctx context.Context, free []Agent, not ...string) (a Agent, left []Agent, err error) {
+	for i := 0; i < len(free); {
+		a := free[i]
+		if slices.Contains(not, a.Key) {
+			i++
+			continue
+		}
+		free = slices.Delete(free, i, i+1)
+		if ok, err := tx.hire(ctx, a.Key); err != nil {
+			return Agent{}, nil, err
+		} else if !ok {
+			continue
+		}
+		if more := a; more.Load+1 < more.MaxLoad {
+			more.Load, more.AssignedAt = more.Load+1, &tx.Now
+			free = append(free, more)
+			slices.SortStableFunc(free, byTurn)
+		}
+		return a, free, nil
+	}
+	return Agent{}, free, nil
 }
 
 // online is the condition under which an agent is, at a moment.
@@ -112,31 +138,22 @@ const online = "role <> 'user' AND (status = 'online' AND (until IS NULL OR unti
 // free lists the agents who are online and have room: the least loaded first, and
 // of those whoever has gone longest without a conversation. It is a wish list:
 // hire decides.
-func (tx *Tx) free(ctx context.Context, not ...string) ([]Agent, error) {
+func (tx *Tx) free(ctx context.Context) ([]Agent, error) {
 	if err := tx.offDuty(ctx); err != nil {
 		return nil, err
 	}
 	var list []Agent
-	err := tx.db.NewSelect().Model(&list).Where(online, tx.Now).Where("id NOT IN (?)", bun.List(not)).Scan(ctx)
-	if err != nil || len(list) == 0 {
-		return nil, wrap(err, "look for an agent")
-	}
-	keys := make([]string, len(list))
-	for i, a := range list {
-		keys[i] = a.Key
-	}
-	load, err := tx.loads(ctx, keys...)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		list[i].Load = load[list[i].Key]
+	if err := tx.db.NewSelect().Model(&list).ColumnExpr(withLoad).Where(online, tx.Now).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("look for an agent: %w", err)
 	}
 	list = slices.DeleteFunc(list, func(a Agent) bool { return a.Load >= a.MaxLoad })
-	slices.SortFunc(list, func(a, b Agent) int {
-		return cmp.Or(cmp.Compare(a.Load, b.Load), sinceAssigned(a).Compare(sinceAssigned(b)), cmp.Compare(a.Key, b.Key))
-	})
+	slices.SortFunc(list, byTurn)
 	return list, nil
+}
+
+// byTurn compares whose turn it is to get a conversation.
+func byTurn(a, b Agent) int {
+	return cmp.Or(cmp.Compare(a.Load, b.Load), sinceAssigned(a).Compare(sinceAssigned(b)), cmp.Compare(a.Key, b.Key))
 }
 
 func sinceAssigned(a Agent) time.Time {
@@ -153,10 +170,20 @@ func sinceAssigned(a Agent) time.Time {
 // passed over: two transactions that each hold an agent must not wait for the
 // other's.
 func (tx *Tx) hire(ctx context.Context, agent string) (bool, error) {
+	return tx.hireAs(ctx, agent, "UPDATE SKIP LOCKED")
+}
+
+func (tx *Tx) hireAs(ctx context.Context, agent, lock string) (bool, error) {
+	if err := tx.line(ctx); err != nil {
+		return false, err
+	}
+	if err := tx.offDuty(ctx); err != nil { // their status may have been set right here
+		return false, err
+	}
 	var a Agent
 	q := tx.db.NewSelect().Model(&a).Column("id", "max_load").Where("id = ?", agent).Where(online, tx.Now)
 	if tx.s.pg {
-		q = q.For("UPDATE SKIP LOCKED")
+		q = q.For(lock)
 	}
 	if err := agentErr(q.Scan(ctx), "hire"); errors.Is(err, ErrNotFound) {
 		return false, nil
@@ -170,7 +197,7 @@ func (tx *Tx) hire(ctx context.Context, agent string) (bool, error) {
 // assign gives a queued conversation to an agent who was hired.
 func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool) error {
 	tx.note(c.ID, saidAssigned, "", a.shown())
-	if err := tx.speak(ctx); err != nil {
+	if err := tx.speak(ctx, c.ID); err != nil {
 		return err
 	}
 	q := tx.db.NewUpdate().Model(c).Set("status = ?", Assigned).Set("agent = ?", a.Key).Set("agent_id = ?", a.ID).Set("agent_name = ?", a.Name).
@@ -217,35 +244,32 @@ func (tx *Tx) offered(ctx context.Context, c Conversation, a Agent) error {
 }
 
 // retract tells an agent that a conversation is theirs no more: on the card they
-// have of it, if WeCom allows.
+// have of it, if WeCom allows. One who was not sent the card yet hears nothing.
 func (tx *Tx) retract(ctx context.Context, c Conversation, from string) error {
 	if !bot.ValidUserID(from) {
 		return nil
 	}
+	if err := tx.unsentTo(ctx, from, c.ID); err != nil {
+		return err
+	}
+	if n, err := tx.unsent(ctx, offerRef(c.ID, from)); err != nil || n > 0 {
+		return err
+	}
 	return tx.Retell(ctx, from, bot.Card("session.offer", Offer{Conversation: c, To: from}), offerRef(c.ID, from))
 }
 
-// release puts a conversation back into the queue, at its old place.
+// release puts a conversation back into the queue, at its old place: of one that
+// went on after it was closed, that is where it came in again.
 func (tx *Tx) release(ctx context.Context, c *Conversation) error {
 	from := c.Agent
 	q := tx.db.NewUpdate().Model(c).Set("status = ?", Queued).Set("agent = ''").Set("agent_id = ''").Set("agent_name = ''").Set("agent_here = NULL").
-		Set("queued_at = created_at").Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status = ?", Assigned).Where("agent = ?", from).Returning("*")
+		Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status = ?", Assigned).Where("agent = ?", from).Returning("*")
 	if err := conversationErr(q.Scan(ctx)); err != nil {
 		return err
 	}
 	tx.Audit(AuditEntry{Actor: byTheDesk, Action: "session.release", Target: c.ID, Detail: from})
 	tx.moved = append(tx.moved, Change{c.ID, c.Asker, from, c.Last, tx.Now})
-	return tx.dropCurrent(ctx, c.ID)
-}
-
-// dropCurrent makes sure that nobody writes into a conversation by habit that is
-// not theirs any more.
-func (tx *Tx) dropCurrent(ctx context.Context, id string) error {
-	if err := tx.offDuty(ctx); err != nil {
-		return err
-	}
-	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ''").Where("current = ?", id).Exec(ctx)
-	return wrap(err, "drop the current conversation")
+	return tx.offDuty(ctx) // what is known of their load
 }
 
 // Transfer gives a conversation to another agent, who has to be online and have
@@ -275,15 +299,19 @@ func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conv
 	case a.Status != Online:
 		return c, cannot(AgentAway)
 	}
-	if ok, err := tx.hire(ctx, a.Key); err != nil {
+	if err := tx.hireFor(ctx, a.Key); err != nil {
 		return c, err
-	} else if !ok {
-		return c, cannot(AgentFull)
 	}
 	from := c.Agent
+	if c, err = tx.holdConversation(ctx, id, by); err == nil && (c.Status == Closed || c.Agent != from) {
+		err = fmt.Errorf("transfer: changed meanwhile: %w", errRaced)
+	}
+	if err != nil {
+		return c, err
+	}
 	tx.note(c.ID, saidTransferred, by.name(), note)
 	if c.Status == Assigned {
-		if err := tx.speak(ctx); err != nil {
+		if err := tx.speak(ctx, c.ID); err != nil {
 			return c, err
 		}
 		if err := tx.release(ctx, &c); err != nil {
@@ -303,6 +331,28 @@ func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conv
 	return c, nil
 }
 
+// hireFor hires the one agent that is meant, or says why not. It waits for whoever
+// holds them, unless somebody could be waiting for this transaction.
+func (tx *Tx) hireFor(ctx context.Context, agent string) error {
+	lock := "UPDATE"
+	if len(tx.people) > 0 {
+		lock = "UPDATE SKIP LOCKED"
+	}
+	if ok, err := tx.hireAs(ctx, agent, lock); ok || err != nil {
+		return err
+	}
+	a, err := tx.Agent(ctx, agent)
+	switch {
+	case err != nil:
+		return err
+	case a.Status != Online:
+		return cannot(AgentAway)
+	case a.Load >= a.MaxLoad:
+		return cannot(AgentFull)
+	}
+	return fmt.Errorf("hire: held by somebody else: %w", errRaced)
+}
+
 // raced turns a row that another transaction changed meanwhile into a reason to
 // try again.
 func raced(err error) error {
@@ -315,18 +365,22 @@ func raced(err error) error {
 // CloseConversation ends one, for whoever takes part in it and administrators.
 // One that is closed stays as it is.
 func (tx *Tx) CloseConversation(ctx context.Context, id string, by Party) (Conversation, error) {
-	c, err := tx.Conversation(ctx, id, by)
+	c, err := tx.holdConversation(ctx, id, by)
 	if err != nil || c.Status == Closed {
 		return c, err
 	}
-	return c, tx.end(ctx, &c, by)
+	err = tx.end(ctx, &c, by)
+	return c, err
 }
 
 // end closes a conversation; the zero Party is the desk.
 func (tx *Tx) end(ctx context.Context, c *Conversation, by Party) error {
 	who := cmp.Or(by.Key, byTheDesk)
+	if err := tx.line(ctx); err != nil {
+		return err
+	}
 	tx.note(c.ID, saidClosed, by.name(), "")
-	if err := tx.speak(ctx); err != nil {
+	if err := tx.speak(ctx, c.ID); err != nil {
 		return err
 	}
 	q := tx.db.NewUpdate().Model(c).Set("status = ?", Closed).Set("closed_at = ?", tx.Now).Set("closed_by = ?", who).Set("waiting_since = NULL").
@@ -335,9 +389,13 @@ func (tx *Tx) end(ctx context.Context, c *Conversation, by Party) error {
 		return raced(err)
 	}
 	c.Position = 0
-	tx.Audit(AuditEntry{Actor: who, Action: "session.close", Target: c.ID})
+	actor := who
+	if by.Key == "" && by.Admin {
+		actor = "master key"
+	}
+	tx.Audit(AuditEntry{Actor: actor, Action: "session.close", Target: c.ID})
 	tx.changes(*c)
-	if err := tx.dropCurrent(ctx, c.ID); err != nil {
+	if err := tx.offDuty(ctx); err != nil { // what is known of their agent's load
 		return err
 	}
 	if c.Agent != "" {
@@ -345,19 +403,22 @@ func (tx *Tx) end(ctx context.Context, c *Conversation, by Party) error {
 			return err
 		}
 	}
-	if by.Key != c.Asker && bot.ValidUserID(c.Asker) {
-		if err := tx.Tell(ctx, c.Asker, bot.Text("session.closed", *c)); err != nil {
-			return err
-		}
-	}
 	tx.after(tx.s.wakeDesk)
-	return nil
+	if by.Key == c.Asker || !bot.ValidUserID(c.Asker) {
+		return nil
+	}
+	if p, err := tx.person(ctx, c.Asker); err == nil && p.State != bot.Active { // WeCom would take nothing for them
+		return nil
+	} else if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return tx.Tell(ctx, c.Asker, bot.Text("session.closed", *c))
 }
 
 // Reopen goes on with a conversation that was closed within a day: with the same
 // agent if they are online and have room, else with whoever is.
 func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, error) {
-	c, err := tx.Conversation(ctx, id, by)
+	c, err := tx.holdConversation(ctx, id, by)
 	switch {
 	case err != nil || c.Status != Closed:
 		return c, err
@@ -372,7 +433,9 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 	before := c.Agent
 	q := tx.db.NewUpdate().Model(&c).Set("status = ?", Queued).Set("agent = ''").Set("agent_id = ''").Set("agent_name = ''").Set("queued_at = ?", tx.Now).Set("said_at = ?", tx.Now).
 		Set("closed_at = NULL").Set("closed_by = ''").Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status = ?", Closed).Returning("*")
-	if err := conversationErr(q.Scan(ctx)); err != nil {
+	if err := conversationErr(q.Scan(ctx)); taken(err, "conversations_one", "conversations.share") {
+		return c, cannot(OtherOpen) // begun this very moment
+	} else if err != nil {
 		return c, raced(err)
 	}
 	tx.Audit(AuditEntry{Actor: cmp.Or(by.Key, "master key"), Action: "session.reopen", Target: c.ID})
@@ -383,13 +446,20 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 		if ok, err := tx.hire(ctx, before); err != nil {
 			return c, err
 		} else if ok {
-			return c, tx.assign(ctx, &c, a, false)
+			err = tx.assign(ctx, &c, a, false)
+			return c, err
 		}
 	} else if err != nil && !errors.Is(err, ErrNotFound) {
 		return c, err
 	}
-	if err := place(ctx, tx.db, &c); err != nil || c.Position > 1 {
+	if err := place(ctx, tx.db, &c); err != nil {
 		return c, err
 	}
-	return c, tx.offer(ctx, &c, false)
+	if c.Position == 1 {
+		err = tx.offer(ctx, &c)
+	}
+	if c.Status == Queued {
+		tx.overhear(&c)
+	}
+	return c, err
 }

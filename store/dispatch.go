@@ -20,6 +20,9 @@ func (s *Store) wakeDesk() {
 	}
 }
 
+// wakeDeskSoon is wakeDesk in a moment, for what somebody else holds right now.
+func (s *Store) wakeDeskSoon() { time.AfterFunc(20*time.Millisecond, s.wakeDesk) }
+
 // RunDesk sees to the queue until ctx ends: at once when something changed here,
 // and each second for what time and other instances bring. Any number of
 // instances may run it.
@@ -46,7 +49,7 @@ func (s *Store) RunDesk(ctx context.Context) {
 // answer in time, and gives those in the queue to agents who have room. It
 // returns when there is nothing more to do at this moment.
 func (s *Store) Dispatch(ctx context.Context) error {
-	for {
+	for raced := 0; ; {
 		todo, err := s.undispatched(ctx)
 		if err != nil || !todo {
 			return err
@@ -57,47 +60,55 @@ func (s *Store) Dispatch(ctx context.Context) error {
 			moved, err = tx.dispatch(ctx)
 			return err
 		})
-		if err != nil && !Transient(err) || err == nil && moved == 0 || ctx.Err() != nil {
+		switch {
+		case Raced(err) && raced < 5: // another instance, or a command, was faster
+			raced++
+		case err != nil || moved == 0 || ctx.Err() != nil:
 			return err
-		}
-		if err != nil { // another instance, or a command, was faster: it wakes us, or the next second does
-			return nil
 		}
 	}
 }
 
 // gone is the condition under which the agent a of a conversation c cannot go on
-// with it, and late that under which another one should.
+// with it, waits that under which it has none, and late that under which another
+// one should.
 const (
-	gone = "c.status = 'open' AND NOT EXISTS (SELECT 1 FROM agents AS a WHERE a.id = c.agent AND a.role <> 'user' AND (a.status <> 'offline' AND (a.until IS NULL OR a.until > ?0) OR a.until <= ?0 AND a.back <> 'offline'))"
-	late = "c.status = 'open' AND c.waiting_since <= ?0 AND c.assigned_at <= ?0"
+	gone  = "c.status = 'open' AND NOT EXISTS (SELECT 1 FROM agents AS a WHERE a.id = c.agent AND a.role <> 'user' AND (a.status <> 'offline' AND (a.until IS NULL OR a.until > ?0) OR a.until <= ?0 AND a.back <> 'offline'))"
+	waits = "c.status = 'queued' AND c.queued_at <= ?0"
+	late  = "c.status = 'open' AND c.waiting_since <= ?1 AND c.assigned_at <= ?1"
 )
 
 // undispatched reports whether there is anything for dispatch to do, or to try.
 func (s *Store) undispatched(ctx context.Context) (bool, error) {
 	now := s.Now().UTC()
 	var todo bool
-	err := s.reads.NewRaw("SELECT EXISTS (SELECT 1 FROM conversations AS c WHERE c.status = 'queued') OR EXISTS (SELECT 1 FROM conversations AS c WHERE "+gone+") OR EXISTS (SELECT 1 FROM conversations AS c WHERE "+
-		"c.status = 'open' AND c.waiting_since <= ?1 AND c.assigned_at <= ?1)", now, now.Add(-s.Desk.AnswerWithin)).Scan(ctx, &todo)
+	err := s.reads.NewRaw("SELECT EXISTS (SELECT 1 FROM conversations AS c WHERE c.status = 'queued') OR EXISTS (SELECT 1 FROM conversations AS c WHERE "+
+		gone+") OR EXISTS (SELECT 1 FROM conversations AS c WHERE "+late+")", now, now.Add(-s.Desk.AnswerWithin)).Scan(ctx, &todo)
 	return todo, wrap(err, "look at the queue")
 }
 
-// dispatch moves some conversations and tells how many.
+// dispatch moves some conversations and tells how many. Those that have an agent
+// who does not answer come after everybody who has none.
 func (tx *Tx) dispatch(ctx context.Context) (moved int, err error) {
-	for _, step := range []func(context.Context) (int, error){tx.takeBack, tx.serve, tx.hurry} {
-		n, err := step(ctx)
-		if err != nil {
-			return 0, err
-		}
-		moved += n
+	taken, err := tx.takeBack(ctx)
+	if err != nil {
+		return 0, err
 	}
-	return moved, nil
+	free, err := tx.free(ctx)
+	if err != nil || len(free) == 0 {
+		return taken, err
+	}
+	served, err := tx.serve(ctx, free)
+	if err != nil || taken+served > 0 {
+		return taken + served, err
+	}
+	return tx.hurry(ctx, free)
 }
 
 // some are conversations under a condition that nobody else is changing, in the
 // order of the queue.
-func (tx *Tx) some(ctx context.Context, where string, at time.Time) (list []Conversation, err error) {
-	q := tx.db.NewSelect().Model(&list).Where(where, at).OrderExpr("c.queued_at, c.id").Limit(dispatchAtOnce)
+func (tx *Tx) some(ctx context.Context, where string) (list []Conversation, err error) {
+	q := tx.db.NewSelect().Model(&list).Where(where, tx.Now, tx.Now.Add(-tx.s.Desk.AnswerWithin)).OrderExpr("c.queued_at, c.id").Limit(dispatchAtOnce)
 	if tx.s.pg {
 		q = q.For("UPDATE OF c SKIP LOCKED")
 	}
@@ -106,7 +117,7 @@ func (tx *Tx) some(ctx context.Context, where string, at time.Time) (list []Conv
 
 // takeBack puts the conversations of agents who are gone back into the queue.
 func (tx *Tx) takeBack(ctx context.Context) (int, error) {
-	list, err := tx.some(ctx, gone, tx.Now)
+	list, err := tx.some(ctx, gone)
 	if err != nil {
 		return 0, err
 	}
@@ -128,57 +139,64 @@ func (tx *Tx) takeBack(ctx context.Context) (int, error) {
 	return len(list), nil
 }
 
-// serve gives those in the queue to agents, for as long as one has room.
-func (tx *Tx) serve(ctx context.Context) (served int, err error) {
-	list, err := tx.some(ctx, "c.status = 'queued' AND c.queued_at <= ?", tx.Now)
+// serve gives those in the queue to agents, for as long as one has room. Nobody is
+// served before somebody whose conversation is held by another transaction: that
+// is over in a moment.
+func (tx *Tx) serve(ctx context.Context, free []Agent) (served int, err error) {
+	list, err := tx.some(ctx, waits)
 	if err != nil {
 		return 0, err
 	}
-	for i := range list {
-		if err := tx.offer(ctx, &list[i], true); err != nil {
+	var order []string
+	if err := tx.db.NewSelect().Model((*Conversation)(nil)).Column("id").Where(waits, tx.Now).OrderExpr("c.queued_at, c.id").Limit(dispatchAtOnce).Scan(ctx, &order); err != nil {
+		return 0, fmt.Errorf("look at the queue: %w", err)
+	}
+	for i := range order {
+		if i >= len(list) || order[i] != list[i].ID {
+			tx.after(tx.s.wakeDeskSoon)
+			break
+		}
+		var a Agent
+		if a, free, err = tx.first(ctx, free, list[i].Asker); err != nil {
 			return 0, err
 		}
-		if list[i].Status == Assigned {
-			served++
+		if a.Key == "" { // an agent does not answer themselves, but maybe the next one
+			continue
 		}
+		if err := tx.assign(ctx, &list[i], a, true); err != nil {
+			return 0, err
+		}
+		served++
 	}
 	return served, nil
 }
 
 // hurry gives conversations whose agent did not answer in time to another. With
 // nobody else free they stay where they are.
-func (tx *Tx) hurry(ctx context.Context) (moved int, err error) {
-	list, err := tx.some(ctx, late, tx.Now.Add(-tx.s.Desk.AnswerWithin))
+func (tx *Tx) hurry(ctx context.Context, free []Agent) (moved int, err error) {
+	list, err := tx.some(ctx, late)
 	if err != nil {
 		return 0, err
 	}
 	for i := range list {
 		c, from := &list[i], list[i].Agent
-		others, err := tx.free(ctx, c.Asker, from)
-		if err != nil {
+		var a Agent
+		if a, free, err = tx.first(ctx, free, c.Asker, from); err != nil {
 			return 0, err
 		}
-		for _, a := range others {
-			if ok, err := tx.hire(ctx, a.Key); err != nil {
-				return 0, err
-			} else if !ok {
-				continue
-			}
-			if err := tx.speak(ctx); err != nil {
-				return 0, err
-			}
-			if err := tx.release(ctx, c); err != nil {
-				return 0, raced(err)
-			}
-			if err := tx.assign(ctx, c, a, true); err != nil {
-				return 0, err
-			}
-			if err := tx.retract(ctx, *c, from); err != nil {
-				return 0, err
-			}
-			moved++
-			break
+		if a.Key == "" {
+			continue
 		}
+		if err := tx.release(ctx, c); err != nil {
+			return 0, raced(err)
+		}
+		if err := tx.assign(ctx, c, a, true); err != nil {
+			return 0, err
+		}
+		if err := tx.retract(ctx, *c, from); err != nil {
+			return 0, err
+		}
+		moved++
 	}
 	return moved, nil
 }
@@ -194,13 +212,13 @@ func (s *Store) CloseIdle(ctx context.Context) error {
 	}
 	for _, id := range ids {
 		err := s.Tx(ctx, func(tx *Tx) error {
-			c, err := tx.Conversation(ctx, id, Party{Admin: true})
+			c, err := tx.holdConversation(ctx, id, Party{Admin: true})
 			if err != nil || c.Status != Assigned || c.SaidAt.After(before) {
 				return err
 			}
 			return tx.end(ctx, &c, Party{})
 		})
-		if err != nil && !errors.Is(err, errRaced) && !errors.Is(err, ErrNotFound) {
+		if err != nil && !Raced(err) && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("close an idle conversation: %w", err)
 		}
 	}
@@ -214,10 +232,10 @@ func (tx *Tx) leaveDesk(ctx context.Context, id string) (sessions int, err error
 	if err != nil {
 		return 0, err
 	}
-	for i := range live {
-		if live[i].Asker != id {
+	for _, c := range live {
+		if c.Asker != id {
 			sessions++
-		} else if err := tx.end(ctx, &live[i], Party{}); err != nil {
+		} else if err := tx.endNow(ctx, c.ID); err != nil {
 			return 0, err
 		}
 	}
@@ -225,9 +243,40 @@ func (tx *Tx) leaveDesk(ctx context.Context, id string) (sessions int, err error
 	return sessions, nil
 }
 
-// purgeConversations removes what was closed long ago, with what was said.
+// endNow closes a conversation that has nobody to answer to any more.
+func (tx *Tx) endNow(ctx context.Context, id string) error {
+	c, err := tx.holdConversation(ctx, id, Party{Admin: true})
+	if err != nil || c.Status == Closed {
+		return err
+	}
+	return tx.end(ctx, &c, Party{})
+}
+
+// endOf closes what end users have open, under a condition: they can read no
+// answer any more.
+func (tx *Tx) endOf(ctx context.Context, where string, args ...any) error {
+	var ids []string
+	err := tx.db.NewSelect().Model((*Conversation)(nil)).Column("id").Where("share <> ''").Where("status <> 'closed'").Where(where, args...).Order("id").Scan(ctx, &ids)
+	if err != nil {
+		return fmt.Errorf("look for conversations: %w", err)
+	}
+	for _, id := range ids {
+		if err := tx.endNow(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// purgeConversations removes what was said in conversations that were closed long
+// ago, then these, in bites: one that went on for long has thousands of messages.
 func (s *Store) purgeConversations(ctx context.Context) (int64, error) {
-	return s.purge(ctx, "DELETE FROM conversations WHERE id IN (SELECT id FROM conversations WHERE status = 'closed' AND closed_at < ? ORDER BY closed_at LIMIT 100)", s.Desk.Keep)
+	n, err := s.purge(ctx, "DELETE FROM conversation_messages WHERE (conversation, n) IN (SELECT m.conversation, m.n FROM conversations AS c JOIN conversation_messages AS m ON m.conversation = c.id WHERE "+
+		"c.status = 'closed' AND c.closed_at < ? ORDER BY c.closed_at LIMIT 500)", s.Desk.Keep)
+	if err != nil || n > 0 {
+		return n, err
+	}
+	return s.purge(ctx, "DELETE FROM conversations WHERE status = 'closed' AND id IN (SELECT id FROM conversations WHERE status = 'closed' AND closed_at < ? ORDER BY closed_at LIMIT 500)", s.Desk.Keep)
 }
 
 // Use makes a conversation the one that what an agent writes in the chat goes to.
@@ -245,7 +294,7 @@ func (tx *Tx) Use(ctx context.Context, id string, by Party) (Conversation, error
 	if err := tx.offDuty(ctx); err != nil {
 		return c, err
 	}
-	res, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ?", id).Where("id = ?", by.Key).Exec(ctx)
+	res, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ?", id).Set("chosen_at = ?", tx.Now).Where("id = ?", by.Key).Exec(ctx)
 	if err := changedOne(res, err, "use a conversation"); err != nil && !errors.Is(err, ErrNotFound) {
 		return c, err // somebody who is no agent has one conversation only
 	}
@@ -255,12 +304,15 @@ func (tx *Tx) Use(ctx context.Context, id string, by Party) (Conversation, error
 // Live lists the conversations that somebody takes part in and that are not
 // closed: their own first, then those they answer, the oldest first.
 func (tx *Tx) Live(ctx context.Context, by Party) ([]Conversation, error) {
-	if err := tx.speak(ctx); err != nil {
-		return nil, err
+	if by.Key == "" {
+		return nil, nil
 	}
 	var list []Conversation
-	err := tx.db.NewSelect().Model(&list).Where("status <> ?", Closed).Where("asker = ?0 OR agent = ?0", by.Key).
+	err := tx.db.NewSelect().Model(&list).Where(liveOf, by.Key).
 		OrderExpr("CASE WHEN asker = ? THEN 0 ELSE 1 END, created_at, id", by.Key).Limit(1000).Scan(ctx)
+	for i := range list {
+		tx.overhear(&list[i])
+	}
 	return list, wrap(err, "list conversations")
 }
 
@@ -278,13 +330,17 @@ func (tx *Tx) Current(ctx context.Context, by Party) (c Conversation, live []Con
 	case 1:
 		return live[0], live, nil
 	}
-	var current string
-	err = tx.db.NewSelect().Model((*Agent)(nil)).Column("current").Where("id = ?", by.Key).Scan(ctx, &current)
+	var a Agent
+	err = tx.db.NewSelect().Model(&a).Column("current", "chosen_at").Where("id = ?", by.Key).Scan(ctx)
 	if err := agentErr(err, "current conversation"); err != nil && !errors.Is(err, ErrNotFound) {
 		return c, live, err
 	}
 	for _, c := range live {
-		if c.ID == current {
+		since := c.AssignedAt
+		if c.Asker == by.Key {
+			since = nil
+		}
+		if c.ID == a.Current && a.ChosenAt != nil && (since == nil || !a.ChosenAt.Before(*since)) {
 			return c, live, nil
 		}
 	}
@@ -296,13 +352,13 @@ var ErrChoose = errors.New("there are several conversations")
 
 // ConversationID finds one of a party's conversations by the beginning of its id.
 func (tx *Tx) ConversationID(ctx context.Context, short string, by Party) (string, error) {
-	if len(short) < 4 {
+	if len(short) < 4 || by.Key == "" && !by.Admin {
 		return "", fmt.Errorf("conversation: %w", ErrNotFound)
 	}
 	var ids []string
 	q := tx.db.NewSelect().Model((*Conversation)(nil)).Column("id").Where("substr(id, 1, ?) = ?", len(short), short).Limit(2)
 	if !by.Admin {
-		q.Where("asker = ?0 OR agent = ?0", by.Key)
+		q.Where("id IN (SELECT id FROM conversations WHERE asker = ?0 UNION ALL SELECT id FROM conversations WHERE agent = ?0)", by.Key)
 	}
 	if err := q.Scan(ctx, &ids); err != nil {
 		return "", fmt.Errorf("conversation: %w", err)

@@ -105,6 +105,9 @@ func (tx *Tx) DeleteEndUser(ctx context.Context, uid, by string) error {
 	if _, _, err := tx.revoke(ctx, "deleted", "account = ?", uid); err != nil {
 		return err
 	}
+	if err := tx.endOf(ctx, "asker = ?", Account{UID: uid}.Audited()); err != nil {
+		return err
+	}
 	tx.Audit(AuditEntry{Actor: by, Action: "enduser.delete", Target: Account{UID: uid}.Audited()})
 	return nil
 }

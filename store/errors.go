@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/uptrace/bun/driver/pgdriver"
 	"modernc.org/sqlite"
@@ -16,6 +17,26 @@ import (
 // errRaced means that another transaction got there first; trying again sees
 // what it did.
 var errRaced = errors.New("somebody else was faster")
+
+// Raced reports whether another transaction got there first, and this one left
+// nothing behind: the same again sees what the other did.
+func Raced(err error) bool {
+	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
+		code := pg.Field('C')
+		return code == "40001" || code == "40P01"
+	}
+	return errors.Is(err, errRaced)
+}
+
+// taken reports whether err says that a unique index has a row already: index is
+// its name, column the last of its columns.
+func taken(err error, index, column string) bool {
+	if pg, ok := errors.AsType[pgdriver.Error](err); ok {
+		return pg.Field('C') == "23505" && pg.Field('n') == index
+	}
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE && strings.Contains(lite.Error(), column)
+}
 
 // errIgnored is a mistake of ours: a statement failed, and the transaction went
 // on as if it had not.

@@ -42,9 +42,10 @@ func (c Change) topics() []string {
 type live struct {
 	mu       sync.Mutex
 	watches  map[string]map[*Watch]bool
-	others   func([]Change) // tells the other instances; nil: they find out
-	lately   map[string]Change
-	watching chan struct{} // signalled by the first who looks on
+	others   func([]Change)    // tells the other instances; nil: they find out
+	lately   map[string]Change // the last change of each that was told
+	sweep    int               // when there are so many, the old ones go
+	watching chan struct{}     // signalled by the first who looks on
 }
 
 func newLive() *live {
@@ -110,6 +111,7 @@ func (l *live) tell(list []Change) {
 			continue
 		}
 		l.lately[c.Conversation] = c
+		l.forget(c.At.Add(-lookBack - time.Minute))
 		for _, t := range c.topics() {
 			for w := range l.watches[t] {
 				select {
@@ -121,15 +123,21 @@ func (l *live) tell(list []Change) {
 	}
 }
 
-// forget drops what is too old to come again.
+// keptChanges is how many changes are remembered in any case.
+const keptChanges = 1000
+
+// forget drops what is too old to come again, whenever there is twice as much as
+// the last time. Whoever calls it holds mu.
 func (l *live) forget(before time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if len(l.lately) < max(l.sweep, keptChanges) {
+		return
+	}
 	for id, c := range l.lately {
 		if c.At.Before(before) {
 			delete(l.lately, id)
 		}
 	}
+	l.sweep = 2 * len(l.lately)
 }
 
 func (l *live) idle() bool {
@@ -203,7 +211,6 @@ func (s *Store) look(ctx context.Context) error {
 		changes[i] = Change{c.ID, c.Asker, c.Agent, c.Last, c.UpdatedAt.UTC()}
 	}
 	s.live.tell(changes)
-	s.live.forget(since.Add(-time.Minute))
 	return nil
 }
 

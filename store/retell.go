@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -40,15 +41,26 @@ func (tx *Tx) Retell(ctx context.Context, userID string, r bot.Reply, ref string
 
 // unsend cancels what nobody has tried to send yet.
 func (tx *Tx) unsend(ctx context.Context, ref string) error {
+	_, err := tx.unsent(ctx, ref)
+	return err
+}
+
+// unsent is unsend, and counts.
+func (tx *Tx) unsent(ctx context.Context, ref string) (n int64, err error) {
 	for i := range tx.pushes {
 		if p := &tx.pushes[i]; p.Ref == ref && p.State == Pending {
 			p.State, p.Body = Cancelled, ""
 			tx.wrote.Store(true) // a Reset could not undo this
+			n++
 		}
 	}
-	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Cancelled).Set("body = ''").
+	res, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Cancelled).Set("body = ''").
 		Where("ref = ?", ref).Where("state = ?", Pending).Where("tries = 0").Exec(ctx)
-	return wrap(err, "unsend")
+	if err != nil {
+		return 0, fmt.Errorf("unsend: %w", err)
+	}
+	rows, err := res.RowsAffected()
+	return n + rows, wrap(err, "unsend")
 }
 
 // responseCode takes the code away that allows one update of the latest card of

@@ -267,7 +267,14 @@ func (tx *Tx) endShares(ctx context.Context, by, where string, args ...any) (liv
 			live++
 		}
 	}
-	return live, nil
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	return live, tx.endOf(ctx, "share IN (?)", bun.List(ids))
 }
 
 // orphan ends the shares of somebody who left, and counts those that were still

@@ -195,7 +195,8 @@ type Tx struct {
 	granted map[string][]string // their roles
 	agents  map[string]*Agent   // as far as they were read to be changed; nil for people who are none
 	changed []*Agent            // of those
-	said    []Said              // in conversations
+	said    []saying            // in conversations
+	inLine  bool                // holds what its people's commands may change at the desk
 	moved   []Change            // conversations that somebody may be looking at
 	pushes  []outboxRow
 	done    []finished
@@ -255,10 +256,11 @@ func (tx *Tx) after(fn func()) { tx.then = append(tx.then, fn) }
 // flush writes what the transaction gathered: a statement for each table, all of
 // them in one round trip.
 func (tx *Tx) flush(ctx context.Context) error {
-	if err := tx.speak(ctx); err != nil {
+	text := make([]byte, 0, 512*len(tx.audits)+2048*len(tx.pushes)+256*len(tx.done)+1024*len(tx.said))
+	text, _, err := tx.writeSaid(ctx, text)
+	if err != nil {
 		return err
 	}
-	text := make([]byte, 0, 512*len(tx.audits)+2048*len(tx.pushes)+256*len(tx.done))
 	for _, write := range []func([]byte) ([]byte, error){tx.writeAudit, tx.writeHead, tx.writePushes, tx.writeAgents, tx.writeFinished} {
 		var err error
 		if text, err = write(text); err != nil {
@@ -270,7 +272,7 @@ func (tx *Tx) flush(ctx context.Context) error {
 	}
 	res, err := tx.db.ExecContext(ctx, string(text))
 	if err != nil {
-		return fmt.Errorf("write effects: %w", err)
+		return fmt.Errorf("write effects: %w", saidTwice(err))
 	}
 	if err := tx.finishedAll(res); err != nil {
 		return err

@@ -74,13 +74,14 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 		return m, false, fmt.Errorf("say: %w", ErrEmpty)
 	case len(w.Content) > MaxSaid || len(w.Nonce) > 128:
 		return m, false, fmt.Errorf("say: %w", ErrTooLong)
-	case c.Status == Closed:
-		return m, false, fmt.Errorf("say: %w", ErrEnded)
 	}
-	if w.Nonce != "" {
+	if w.Nonce != "" { // also of one that was closed since: it was said
 		if m, again, err = tx.saidBefore(ctx, c.ID, by, w.Nonce); err != nil || again {
 			return m, again, err
 		}
+	}
+	if c.Status == Closed {
+		return m, false, fmt.Errorf("say: %w", ErrEnded)
 	}
 	m = Said{
 		Conversation: c.ID, ID: uuid.NewString(), Role: ByAgent, Author: by.Key, Name: by.name(),
@@ -89,13 +90,13 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 	if by.Key == c.Asker {
 		m.Role = ByAsker
 	}
-	tx.said = append(tx.said, m)
+	tx.said = append(tx.said, saying{m, c.Agent})
 	return m, false, tx.pass(ctx, c, m)
 }
 
 func (tx *Tx) saidBefore(ctx context.Context, id string, by Party, nonce string) (m Said, again bool, err error) {
-	if i := slices.IndexFunc(tx.said, func(m Said) bool { return m.Conversation == id && m.Author == by.Key && m.Nonce == nonce }); i >= 0 {
-		return tx.said[i], true, nil
+	if i := slices.IndexFunc(tx.said, func(m saying) bool { return m.Conversation == id && m.Author == by.Key && m.Nonce == nonce }); i >= 0 {
+		return tx.said[i].Said, true, nil
 	}
 	var rows []Said
 	err = tx.db.NewSelect().Model(&rows).Where("conversation = ?", id).Where("author = ?", by.Key).Where("nonce = ?", nonce).Scan(ctx)
@@ -107,14 +108,23 @@ func (tx *Tx) saidBefore(ctx context.Context, id string, by Party, nonce string)
 
 // note is the desk's own word in a conversation.
 func (tx *Tx) note(id, kind, name, content string) {
-	tx.said = append(tx.said, Said{Conversation: id, ID: uuid.NewString(), Role: ByDesk, Kind: kind, Name: name, Content: content, CreatedAt: tx.Now})
+	tx.said = append(tx.said, saying{Said: Said{Conversation: id, ID: uuid.NewString(), Role: ByDesk, Kind: kind, Name: name, Content: content, CreatedAt: tx.Now}})
+}
+
+// saying is a message that is not written yet, and who was to answer when it was
+// said: whom its push goes to, or who may say it.
+type saying struct {
+	Said
+	agent string
 }
 
 // lookAway is for how long a page that is open holds back the push of what it
-// will show: it says so within moments, and if it does not, nobody looked.
-const lookAway = 5 * time.Second
+// will show. What it shows it says within a second, also on another instance; if
+// it does not, nobody looked. Pushes come to a person in their order, so whatever
+// follows waits as well, and no longer than this.
+const lookAway = 2 * time.Second
 
-// said is the data of session.said.
+// Passed is the data of session.said.
 type Passed struct {
 	Said
 	Session Conversation
@@ -142,106 +152,138 @@ func sayingRef(conversation, role, id string) string {
 	return "said/" + conversation + "/" + role + "/" + id
 }
 
-// speak writes what was said in this transaction: each conversation's row is
-// held from here to the commit, so it comes late, and in one order.
-func (tx *Tx) speak(ctx context.Context) error {
-	if len(tx.said) == 0 {
-		return nil
-	}
-	said := tx.said
-	tx.said = nil
-	slices.SortStableFunc(said, func(a, b Said) int { return strings.Compare(a.Conversation, b.Conversation) })
-	for i := 0; i < len(said); {
-		j := i + 1
-		for j < len(said) && said[j].Conversation == said[i].Conversation {
-			j++
+// unsentTo takes back the pushes to an agent of what the asker of a conversation
+// said, as far as nobody has tried to send them.
+func (tx *Tx) unsentTo(ctx context.Context, agent, conversation string) error {
+	all := sayingRef(conversation, ByAsker, "")
+	for i := range tx.pushes {
+		if p := &tx.pushes[i]; p.Person == agent && strings.HasPrefix(p.Ref, all) {
+			p.State, p.Body = Cancelled, ""
 		}
-		if err := tx.numbered(ctx, said[i:j]); err != nil {
-			return err
-		}
-		i = j
 	}
-	if _, err := tx.db.NewInsert().Model(&said).Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("write what was said: %w", err)
+	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Cancelled).Set("body = ''").
+		Where("person = ?", agent).Where("state = 'pending'").Where("tries = 0").Where("ref LIKE ?", all+"%").Exec(ctx)
+	return wrap(err, "take back what was said")
+}
+
+// speak writes what was said in some conversations, before something else is done
+// with them. Everything else is written at the end: a conversation is held from
+// here to the commit.
+func (tx *Tx) speak(ctx context.Context, ids ...string) error {
+	text, left, err := tx.writeSaid(ctx, nil, ids...)
+	if err != nil || len(text) == 0 {
+		return err
 	}
+	if _, err := tx.db.ExecContext(ctx, string(text)); err != nil {
+		return fmt.Errorf("write what was said: %w", saidTwice(err))
+	}
+	tx.said = left
 	return nil
 }
 
-// numbered gives these messages of one conversation their numbers, and has the
-// conversation follow from them.
-func (tx *Tx) numbered(ctx context.Context, said []Said) error {
-	id := said[0].Conversation
-	var c Conversation
-	q := tx.db.NewUpdate().Model(&c).Set("last = last + ?", len(said)).Set("updated_at = ?", tx.Now).
-		Where("id = ?", id).Where("status <> ?", Closed)
-	var asker, agent *Said // their first words here
-	for i := range said {
-		switch said[i].Role {
-		case ByAsker:
-			if asker == nil {
-				asker = &said[i]
-			}
-		case ByAgent:
-			if agent == nil {
-				agent = &said[i]
-			}
+// writeSaid appends the statements that write what was said in some
+// conversations, or in all, and returns what is left. It holds each conversation
+// from here to the commit, so that the numbers of its messages are without gaps
+// and are seen in their order.
+func (tx *Tx) writeSaid(ctx context.Context, text []byte, only ...string) (_ []byte, left []saying, err error) {
+	var now []saying
+	for _, m := range tx.said {
+		if len(only) == 0 || slices.Contains(only, m.Conversation) {
+			now = append(now, m)
+		} else {
+			left = append(left, m)
 		}
 	}
-	if asker != nil || agent != nil {
-		q.Set("said_at = ?", tx.Now)
+	if len(now) == 0 {
+		return text, left, nil
 	}
-	if asker != nil {
-		q.Set("title = CASE WHEN title = '' THEN ? ELSE title END", firstLine(asker.Content))
+	slices.SortStableFunc(now, func(a, b saying) int { return strings.Compare(a.Conversation, b.Conversation) })
+	list, err := tx.listeners(ctx, now)
+	if err != nil {
+		return nil, nil, err
 	}
-	if agent != nil {
-		q.Set("answered_at = coalesce(answered_at, ?)", tx.Now)
-	}
-	switch latest := lastPerson(said); {
-	case latest == ByAgent: // who answered has read what there was
-		q.Set("waiting_since = NULL").Set("agent_seen = last + ?", len(said))
-	case latest == ByAsker && agent != nil:
-		q.Set("waiting_since = ?", tx.Now).Set("asker_seen = last + ?", len(said))
-	case latest == ByAsker:
-		q.Set("waiting_since = coalesce(waiting_since, ?)", tx.Now).Set("asker_seen = last + ?", len(said))
-	}
-	if err := q.Returning("id, asker, agent, last").Scan(ctx); err != nil {
-		if errors.Is(conversationErr(err), ErrNotFound) {
-			return fmt.Errorf("say: closed meanwhile: %w", errRaced) // whoever said it decides anew
+	rows := make([]Said, 0, len(now))
+	for i := range list {
+		c := &list[i]
+		for len(rows) < len(now) && now[len(rows)].Conversation == c.ID {
+			m := now[len(rows)]
+			if c.Status == Closed || m.Role != ByDesk && m.agent != c.Agent {
+				return nil, nil, fmt.Errorf("say: closed or given on meanwhile: %w", errRaced) // whoever said it decides anew
+			}
+			c.hear(&m.Said)
+			rows = append(rows, m.Said)
 		}
-		return fmt.Errorf("say: %w", err)
+		q := tx.db.NewUpdate().Model(c).Column("title", "last", "asker_seen", "agent_seen", "answered_at", "waiting_since", "said_at", "updated_at").WherePK()
+		if text, err = q.AppendQuery(tx.s.db.QueryGen(), text); err != nil {
+			return nil, nil, fmt.Errorf("say: %w", err)
+		}
+		text = append(text, ';')
+		tx.changes(*c)
 	}
-	for i := range said {
-		said[i].N = c.Last - int64(len(said)-1-i)
+	if len(rows) < len(now) {
+		return nil, nil, fmt.Errorf("say: gone meanwhile: %w", errRaced)
 	}
-	tx.changes(c)
-	return tx.unsaid(ctx, said)
+	text, err = tx.insert(text, &rows)
+	return text, left, wrap(err, "say")
 }
 
-// unsaid makes sure, now that nobody else can add to the conversation, that none
-// of these was said before.
-func (tx *Tx) unsaid(ctx context.Context, said []Said) error {
-	for _, m := range said {
-		if m.Nonce == "" {
-			continue
-		}
-		n, err := tx.db.NewSelect().Model((*Said)(nil)).Where("conversation = ?", m.Conversation).Where("author = ?", m.Author).Where("nonce = ?", m.Nonce).Count(ctx)
-		if err != nil {
-			return fmt.Errorf("say: %w", err)
-		}
-		if n > 0 {
-			return fmt.Errorf("say: said by another request: %w", errRaced)
-		}
+// listeners holds the conversations of these messages, in the order of their ids.
+func (tx *Tx) listeners(ctx context.Context, said []saying) (list []Conversation, err error) {
+	ids := make([]string, len(said))
+	for i, m := range said {
+		ids[i] = m.Conversation
 	}
-	return nil
+	q := tx.db.NewSelect().Model(&list).Where("id IN (?)", bun.List(slices.Compact(ids))).Order("id")
+	if tx.s.pg {
+		q = q.For("NO KEY UPDATE")
+	}
+	err = wrap(q.Scan(ctx), "say")
+	slices.SortFunc(list, func(a, b Conversation) int { return strings.Compare(a.ID, b.ID) }) // databases differ in how they order text
+	return list, err
 }
 
-func lastPerson(said []Said) string {
-	for _, m := range slices.Backward(said) {
-		if m.Role != ByDesk {
-			return m.Role
+// hear has a conversation follow from what is said in it, and numbers that.
+func (c *Conversation) hear(m *Said) {
+	c.Last++
+	m.N = c.Last
+	c.UpdatedAt = m.CreatedAt
+	switch m.Role {
+	case ByAsker: // who writes has read what there was
+		if c.Title == "" && m.Media == "" { // the name of a file says little
+			c.Title = firstLine(m.Content)
+		}
+		if c.WaitingSince == nil {
+			c.WaitingSince = &m.CreatedAt
+		}
+		c.AskerSeen, c.SaidAt = c.Last, m.CreatedAt
+	case ByAgent:
+		if m.Author == c.Agent { // and not an administrator
+			c.AgentSeen = c.Last
+		}
+		if c.AnsweredAt == nil {
+			c.AnsweredAt = &m.CreatedAt
+		}
+		c.WaitingSince, c.SaidAt = nil, m.CreatedAt
+	}
+}
+
+// overhear has a conversation that was read follow from what this transaction
+// has yet to write of it.
+func (tx *Tx) overhear(c *Conversation) {
+	for _, m := range tx.said {
+		if m.Conversation == c.ID {
+			c.hear(&m.Said)
 		}
 	}
-	return ""
+}
+
+// saidTwice turns the refusal of a message that another request has just said
+// into a reason to try again, which finds it.
+func saidTwice(err error) error {
+	if taken(err, "conversation_messages_nonce", "conversation_messages.nonce") {
+		return fmt.Errorf("said by another request: %w", errRaced)
+	}
+	return err
 }
 
 // firstLine is a title made of what was said first.
@@ -293,19 +335,17 @@ func (s *Store) MessageNumber(ctx context.Context, conversation, id string) (n i
 }
 
 // Seen notes that a party saw everything up to a message of that number, and
-// takes back the pushes of what they saw.
+// takes back the pushes of what they saw. It does nothing for whoever takes no
+// part in it any more.
 func (s *Store) Seen(ctx context.Context, c Conversation, by Party, n int64) error {
-	column, role := "asker_seen", ByAgent
-	switch by.Key {
-	case c.Asker:
-	case c.Agent:
-		column, role = "agent_seen", ByAsker
-	default: // an administrator looking on
+	who, role := c.side(by)
+	if who == "" {
 		return nil
 	}
 	return s.Tx(ctx, func(tx *Tx) error {
 		var was Conversation
-		err := tx.db.NewUpdate().Model(&was).Set("? = ?", bun.Ident(column), min(n, c.Last)).Where("id = ?", c.ID).Where("? < ?", bun.Ident(column), min(n, c.Last)).
+		err := tx.db.NewUpdate().Model(&was).Set("?0 = CASE WHEN last < ?1 THEN last ELSE ?1 END", bun.Ident(who+"_seen"), n).
+			Where("id = ?", c.ID).Where("? = ?", bun.Ident(who), by.Key).Where("?0 < ?1 AND ?0 < last", bun.Ident(who+"_seen"), n).
 			Returning("id, asker, agent, last").Scan(ctx)
 		if errors.Is(conversationErr(err), ErrNotFound) {
 			return nil // seen before
@@ -323,13 +363,25 @@ func (s *Store) Seen(ctx context.Context, c Conversation, by Party, n int64) err
 		for i, id := range ids {
 			refs[i] = sayingRef(c.ID, role, id)
 		}
-		if len(refs) > 0 {
+		if len(refs) > 0 { // one that was claimed is on its way: it has been tried
 			_, err = tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("state = ?", Cancelled).Set("body = ''").Where("ref IN (?)", bun.List(refs)).
-				Where("state = ?", Pending).Where("tries = 0").Exec(ctx)
+				Where("person = ?", by.Key).Where("state = ?", Pending).Where("tries = 0").Exec(ctx)
 		}
 		tx.changes(was)
 		return wrap(err, "take back what was seen")
 	})
+}
+
+// side tells as what a party takes part, which is also the column that says so,
+// and the role of what the other side says. "" is an administrator looking on.
+func (c Conversation) side(by Party) (who, role string) {
+	switch {
+	case !c.has(by):
+		return "", ""
+	case by.Key == c.Asker:
+		return "asker", ByAgent
+	}
+	return "agent", ByAsker
 }
 
 // here is how long a page is believed to be open after it last said so.
@@ -338,16 +390,13 @@ const here = 45 * time.Second
 // Here notes that a party has the conversation's page open. The page says so
 // again before Here is over.
 func (s *Store) Here(ctx context.Context, c Conversation, by Party) error {
-	column := "asker_here"
-	switch by.Key {
-	case c.Asker:
-	case c.Agent:
-		column = "agent_here"
-	default:
+	who, _ := c.side(by)
+	if who == "" {
 		return nil
 	}
 	return s.Tx(ctx, func(tx *Tx) error {
-		_, err := tx.db.NewUpdate().Model((*Conversation)(nil)).Set("? = ?", bun.Ident(column), tx.Now.Add(here)).Where("id = ?", c.ID).Where("status <> ?", Closed).Exec(ctx)
+		_, err := tx.db.NewUpdate().Model((*Conversation)(nil)).Set("? = ?", bun.Ident(who+"_here"), tx.Now.Add(here)).
+			Where("id = ?", c.ID).Where("? = ?", bun.Ident(who), by.Key).Where("status <> ?", Closed).Exec(ctx)
 		return wrap(err, "note who looks on")
 	})
 }

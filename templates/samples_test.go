@@ -167,6 +167,8 @@ func samplePages(word string) map[string]any {
 		"home":         m{"Frame": sampleFrame(word), "Area": "agent"},
 		"notfound":     m{"Frame": sampleFrame(word)},
 		"linkdead":     nil,
+		"exportsaid":   sampleSaid(word), "exportfoot": nil,
+		"exporthead": m{"Title": word, "AskerName": word, "AgentName": word, "CreatedAt": sampleNow, "ClosedAt": &sampleNow, "SavedAt": sampleNow, "By": word},
 
 		"signedout":   m{"Again": "/auth/wecom?next=%2F"},
 		"notyours":    m{"Again": "/auth/wecom?next=%2F"},

@@ -56,9 +56,11 @@ CREATE UNIQUE INDEX conversation_messages_nonce ON conversation_messages (conver
 CREATE INDEX conversation_messages_media ON conversation_messages (media) WHERE media <> '';
 
 -- assigned_at: when the agent last got a conversation; current: the one that what
--- they write in the chat goes to.
+-- they write in the chat goes to, chosen at chosen_at. A choice from before they
+-- were given the conversation, or given it back, counts no more.
 ALTER TABLE agents ADD COLUMN assigned_at TIMESTAMPTZ;
 ALTER TABLE agents ADD COLUMN current     TEXT NOT NULL DEFAULT '';
+ALTER TABLE agents ADD COLUMN chosen_at   TIMESTAMPTZ;
 
 -- What allows one update of a card that was delivered, sealed.
 ALTER TABLE outbox ADD COLUMN response_code TEXT NOT NULL DEFAULT '';

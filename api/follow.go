@@ -1,0 +1,319 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"deskbell/store"
+	"github.com/go-json-experiment/json"
+)
+
+// talk is the source of a session's events: what is said, and what becomes of it.
+type talk struct {
+	s     *Server
+	id    string
+	by    store.Party
+	again func(context.Context) (store.Party, error) // the caller, looked up anew
+	show  func(store.Said, store.Conversation) ([]byte, error)
+	after int64 // number of the last message that was told
+
+	own   *store.Watch
+	queue *store.Watch // while the session is in the queue: its place depends on others
+	told  deskSession  // as it was told last
+}
+
+// newsAtOnce bounds the messages that are read for one look.
+const newsAtOnce = 100
+
+// follow streams a session's events.
+func (r *req) follow(ctx context.Context, c store.Conversation, t talk) (any, error) {
+	return r.stream(func() (source, error) {
+		t.s, t.id = r.s, c.ID
+		t.own = r.s.o.Store.Watch(store.ConversationTopic(c.ID)) // before anything is read, so that nothing falls between
+		err := t.begin(ctx, r)
+		if err != nil {
+			t.close()
+		}
+		return &t, err
+	})
+}
+
+// begin finds out after which message it begins: without a word of the caller,
+// after what is there now.
+func (t *talk) begin(ctx context.Context, r *req) error {
+	c, err := t.s.o.Store.Conversation(ctx, t.id, t.by)
+	if err != nil {
+		return err
+	}
+	at, field, ok := r.resumeAt()
+	if t.after = c.Last; !ok {
+		return nil
+	}
+	if n, err := strconv.ParseInt(at, 10, 64); err == nil && n >= 0 {
+		t.after = min(n, c.Last) // more than there is was before the store was put back
+		return nil
+	}
+	t.after, err = t.s.messageNumber(ctx, c, field, at)
+	return err
+}
+
+func (t *talk) signals() (near, far <-chan struct{}) {
+	if t.queue != nil {
+		far = t.queue.C
+	}
+	return t.own.C, far
+}
+
+func (t *talk) news(ctx context.Context, out *events) (more bool, err error) {
+	c, err := t.s.o.Store.Conversation(ctx, t.id, t.by)
+	if err != nil {
+		return false, err
+	}
+	if t.watchQueue(c) { // it may have moved before that
+		if c, err = t.s.o.Store.Conversation(ctx, t.id, t.by); err != nil {
+			return false, err
+		}
+	}
+	list, err := t.s.o.Store.Messages(ctx, t.id, t.after, newsAtOnce)
+	if err != nil {
+		return false, err
+	}
+	now := showSession(c)
+	changed := t.told.ID == "" || t.told.Status != now.Status || t.told.Position != now.Position || t.told.Title != now.Title || deref(t.told.Agent) != deref(now.Agent)
+	if len(list) == 0 && !changed {
+		return false, nil
+	}
+	if err := t.admitted(ctx); err != nil {
+		return false, err
+	}
+	if changed {
+		data, err := json.Marshal(now)
+		if err != nil {
+			return false, err
+		}
+		out.send("session", 0, data)
+		t.told = now
+	}
+	for _, m := range list {
+		data, err := t.show(m, c)
+		if err != nil {
+			return false, err
+		}
+		out.send("message", m.N, data)
+		t.after = m.N
+	}
+	return len(list) == newsAtOnce, nil
+}
+
+// watchQueue looks at the whole desk while the session is in the queue, and
+// reports whether it has just begun to.
+func (t *talk) watchQueue(c store.Conversation) (began bool) {
+	switch queued := c.Status == store.Queued; {
+	case queued && t.queue == nil:
+		t.queue = t.s.o.Store.Watch(store.DeskTopic)
+		return true
+	case !queued && t.queue != nil:
+		t.queue.Close()
+		t.queue = nil
+	}
+	return false
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (t *talk) admitted(ctx context.Context) error {
+	by, err := t.again(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = t.s.o.Store.Conversation(ctx, t.id, by)
+	t.by = by
+	return err
+}
+
+func (t *talk) here(ctx context.Context) error {
+	c, err := t.s.o.Store.Conversation(ctx, t.id, t.by)
+	if err != nil || c.Status == store.Closed {
+		return err
+	}
+	return t.s.o.Store.Here(ctx, c, t.by)
+}
+
+func (t *talk) close() {
+	t.own.Close()
+	if t.queue != nil {
+		t.queue.Close()
+	}
+}
+
+// asJSON shows messages to programs.
+func (r *req) asJSON() func(store.Said, store.Conversation) ([]byte, error) {
+	s, lang := r.s, r.Lang()
+	return func(m store.Said, _ store.Conversation) ([]byte, error) {
+		shown, err := s.showMessage(lang, m)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(shown)
+	}
+}
+
+// lookAgain resolves the token that this request came with anew, for as long as
+// somebody goes on listening. fasthttp's buffers are gone by then.
+func (r *req) lookAgain(token string) func(context.Context) (store.Party, error) {
+	s, may, who, lang := r.s, r.route.may, r.who, r.Lang()
+	return func(ctx context.Context) (store.Party, error) {
+		var err error
+		if !who.master {
+			if who, err = s.caller(ctx, token); err != nil {
+				return store.Party{}, err
+			}
+			if may.signedIn { // else the page looks after that itself
+				if err := s.admit(may, who); err != nil {
+					return store.Party{}, err
+				}
+			}
+		}
+		return s.partyOf(who, lang)
+	}
+}
+
+// sessionEvents streams a session to a program.
+func (s *Server) sessionEvents(ctx context.Context, r *req) (any, error) {
+	c, by, err := r.conversation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.follow(ctx, c, talk{by: by, again: r.lookAgain(r.bearerToken()), show: r.asJSON()})
+}
+
+// chatEvents streams a session to the page of a person who takes part in it.
+func (s *Server) chatEvents(ctx context.Context, r *req) (any, error) {
+	c, by, err := r.conversation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.follow(ctx, c, talk{by: by, again: r.lookAgain(s.cookie.read(r.ctx)), show: r.asHTML(by)})
+}
+
+// shareEvents streams the session of an end user to the page of a share: the one
+// that is named, or else the one that is not closed.
+func (s *Server) shareEvents(ctx context.Context, r *req) (any, error) {
+	token := r.holes[0]
+	sh, err := s.o.Store.PeekShare(ctx, token)
+	if err != nil {
+		return s.noShare(ctx, r, err)
+	}
+	access := s.guest.read(r.ctx)
+	if r.who, err = s.caller(ctx, access); err != nil {
+		return nil, err
+	}
+	if r.who.account == nil || !r.who.account.IsEndUser {
+		return nil, unauthorized("an end user has to sign in")
+	}
+	by := r.who.account.PartyOf()
+	list, err := s.o.Store.Conversations(ctx, store.Conversations{Party: by, As: "asker", N: sessionsMost})
+	if err != nil {
+		return nil, err
+	}
+	named := r.Query("session")
+	for _, c := range list {
+		if c.Share != sh.ID || named == "" && c.Status == store.Closed || named != "" && c.ID != named {
+			continue
+		}
+		guest := r.lookAgain(access)
+		again := func(ctx context.Context) (store.Party, error) {
+			if _, err := s.o.Store.PeekShare(ctx, token); err != nil {
+				return store.Party{}, err
+			}
+			return guest(ctx)
+		}
+		return r.follow(ctx, c, talk{by: by, again: again, show: r.asHTML(by)})
+	}
+	return nil, store.ErrNotFound
+}
+
+// deskNumbers is the data of the event desk.
+type deskNumbers struct {
+	Unread int64 `json:"unread"` // messages nobody of the agent's side saw
+	Open   int   `json:"open"`   // sessions the agent has
+	Queued int   `json:"queued"`
+}
+
+// agentDesk is the source of an agent's desk: that its list changed.
+type agentDesk struct {
+	s     *Server
+	by    store.Party
+	again func(context.Context) (store.Party, error)
+	own   *store.Watch
+	all   *store.Watch
+	told  string // what the list looked like
+}
+
+// deskEvents streams to the page of an agent when their list changes.
+func (s *Server) deskEvents(_ context.Context, r *req) (any, error) {
+	by, err := r.party()
+	if err != nil {
+		return nil, err
+	}
+	again := r.lookAgain(s.cookie.read(r.ctx))
+	return r.stream(func() (source, error) {
+		return &agentDesk{s: s, by: by, again: again, own: s.o.Store.Watch(store.PartyTopic(by.Key)), all: s.o.Store.Watch(store.DeskTopic)}, nil
+	})
+}
+
+func (d *agentDesk) news(ctx context.Context, out *events) (more bool, err error) {
+	open, err := d.s.o.Store.Conversations(ctx, store.Conversations{Party: d.by, As: "agent", Status: store.Assigned, N: sessionsMost})
+	if err != nil {
+		return false, err
+	}
+	queue, err := d.s.o.Store.Queue(ctx, 1000)
+	if err != nil {
+		return false, err
+	}
+	n, list := deskNumbers{Open: len(open), Queued: len(queue)}, []byte{}
+	for _, c := range open {
+		n.Unread += c.Unread(d.by)
+		list = strconv.AppendInt(append(list, c.ID...), c.Last, 10)
+		list = strconv.AppendInt(append(list, ' '), c.AgentSeen, 10)
+	}
+	for _, c := range queue {
+		list = append(list, c.ID...)
+	}
+	if string(list) == d.told {
+		return false, nil
+	}
+	if err := d.admitted(ctx); err != nil {
+		return false, err
+	}
+	data, err := json.Marshal(n)
+	if err != nil {
+		return false, err
+	}
+	out.send("desk", 0, data)
+	d.told = string(list)
+	return false, nil
+}
+
+func (d *agentDesk) admitted(ctx context.Context) (err error) {
+	by, err := d.again(ctx)
+	if err == nil && by.Key != d.by.Key {
+		return errors.New("a token cannot change hands")
+	}
+	return err
+}
+
+func (d *agentDesk) here(context.Context) error { return nil }
+
+func (d *agentDesk) signals() (near, far <-chan struct{}) { return d.own.C, d.all.C }
+
+func (d *agentDesk) close() {
+	d.own.Close()
+	d.all.Close()
+}
