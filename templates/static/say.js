@@ -65,7 +65,8 @@ addEventListener("DOMContentLoaded", () => {
   on("htmx:afterRequest", (event) => {
     const say = $("say");
     if (!mine(event) || !say || event.detail.xhr.status !== 200) return;
-    if (say.value.startsWith(typed)) say.value = say.value.slice(typed.length);
+    const rest = say.value.startsWith(typed) ? say.value.slice(typed.length) : say.value; // typed meanwhile
+    say.value = rest.trim() ? rest : "";
     keep(say);
   });
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) on(name, (event) => {
