@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -168,12 +169,12 @@ func (tx *Tx) hire(ctx context.Context, agent string) (bool, error) {
 }
 
 // assign gives a queued conversation to an agent who was hired.
-func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool) error {
+func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool, note ...string) error {
 	tx.note(c.ID, saidAssigned, "", a.shown())
 	if err := tx.speak(ctx); err != nil {
 		return err
 	}
-	q := tx.db.NewUpdate().Model(c).Set("status = ?", Assigned).Set("agent = ?", a.Key).Set("agent_id = ?", a.ID).Set("agent_name = ?", a.Name).
+	q := tx.db.NewUpdate().Model(c).Set("status = ?", Assigned).Set("agent = ?", a.Key).Set("agent_id = ?", a.ID).Set("agent_name = ?", a.shown()).
 		Set("assigned_at = ?", tx.Now).Set("waiting_since = coalesce(waiting_since, ?)", tx.Now).Set("agent_seen = 0").Set("agent_here = NULL").Set("updated_at = ?", tx.Now).
 		Where("id = ?", c.ID).Where("status = ?", Queued).Returning("*")
 	if err := conversationErr(q.Scan(ctx)); errors.Is(err, ErrNotFound) {
@@ -182,15 +183,20 @@ func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool) e
 		return err
 	}
 	c.Position = 0
-	if _, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("assigned_at = ?", tx.Now).Where("id = ?", a.Key).Exec(ctx); err != nil {
+	q = tx.db.NewUpdate().Model((*Agent)(nil)).Set("assigned_at = ?", tx.Now).Where("id = ?", a.Key).
+		Set("current = CASE WHEN current = ? AND NOT EXISTS (SELECT 1 FROM conversations WHERE agent = ? AND status = 'open' AND id <> ?) THEN '' ELSE current END", noLonger, a.Key, c.ID)
+	if _, err := q.Exec(ctx); err != nil {
 		return fmt.Errorf("assign: %w", err)
 	}
 	tx.Audit(AuditEntry{Actor: byTheDesk, Action: "session.assign", Target: c.ID, Detail: a.Key})
 	tx.changes(*c)
-	if err := tx.offered(ctx, *c, a); err != nil {
+	if err := tx.offered(ctx, *c, a, strings.Join(note, " ")); err != nil {
 		return err
 	}
 	if told && bot.ValidUserID(c.Asker) {
+		if err := tx.unsend(ctx, requeuedRef(c.ID)); err != nil { // they need not hear of a queue they never stood in
+			return err
+		}
 		return tx.Tell(ctx, c.Asker, bot.Text("session.assigned", *c))
 	}
 	return nil
@@ -207,13 +213,17 @@ type Offer struct {
 
 func offerRef(id, agent string) string { return "offer/" + id + "/" + agent }
 
-// offered sends an agent the card of a conversation that is theirs now.
-func (tx *Tx) offered(ctx context.Context, c Conversation, a Agent) error {
+// requeuedRef names what tells the asker that they are back in the queue.
+func requeuedRef(id string) string { return "requeued/" + id }
+
+// offered sends an agent the card of a conversation that is theirs now. note is
+// of who gave it on.
+func (tx *Tx) offered(ctx context.Context, c Conversation, a Agent, note string) error {
 	link, err := tx.NewLink(ctx, a.user(), "/agent/chat?session="+c.ID)
 	if err != nil {
 		return err
 	}
-	return tx.tellAt(ctx, a.ID, bot.Card("session.offer", Offer{Conversation: c, To: a.Key, URL: link.URL}), tx.Now, offerRef(c.ID, a.Key))
+	return tx.tellAt(ctx, a.ID, bot.Card("session.offer", Offer{Conversation: c, To: a.Key, URL: link.URL, Note: note}), tx.Now, offerRef(c.ID, a.Key))
 }
 
 // retract tells an agent that a conversation is theirs no more: on the card they
@@ -238,13 +248,17 @@ func (tx *Tx) release(ctx context.Context, c *Conversation) error {
 	return tx.dropCurrent(ctx, c.ID)
 }
 
+// noLonger stands for a current conversation that ended, or went to somebody
+// else: what its agent writes next may still be meant for it.
+const noLonger = "-"
+
 // dropCurrent makes sure that nobody writes into a conversation by habit that is
 // not theirs any more.
 func (tx *Tx) dropCurrent(ctx context.Context, id string) error {
 	if err := tx.offDuty(ctx); err != nil {
 		return err
 	}
-	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ''").Where("current = ?", id).Exec(ctx)
+	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ?", noLonger).Where("current = ?", id).Exec(ctx)
 	return wrap(err, "drop the current conversation")
 }
 
@@ -291,10 +305,10 @@ func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conv
 		}
 	}
 	tx.Audit(AuditEntry{Actor: cmp.Or(by.Key, "master key"), Action: "session.transfer", Target: c.ID, Detail: a.Key})
-	if err := tx.assign(ctx, &c, a, true); err != nil {
+	if err := tx.assign(ctx, &c, a, true, note); err != nil {
 		return c, err
 	}
-	if from != "" && from != by.Key {
+	if from != "" {
 		if err := tx.retract(ctx, c, from); err != nil {
 			return c, err
 		}

@@ -68,7 +68,7 @@ type Words struct {
 // Say adds to a conversation and tells the other side. It is said once for each
 // Nonce: again returns what was said before. ErrEnded: it is closed.
 func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Said, again bool, err error) {
-	w.Content = strings.TrimSpace(w.Content)
+	w.Content = spoken(w.Content)
 	switch {
 	case w.Content == "" && w.Media == "":
 		return m, false, fmt.Errorf("say: %w", ErrEmpty)
@@ -93,6 +93,11 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 	return m, false, tx.pass(ctx, c, m)
 }
 
+// spoken is what can be kept of words: PostgreSQL takes neither broken UTF-8 nor NUL.
+func spoken(s string) string {
+	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", ""))
+}
+
 func (tx *Tx) saidBefore(ctx context.Context, id string, by Party, nonce string) (m Said, again bool, err error) {
 	if i := slices.IndexFunc(tx.said, func(m Said) bool { return m.Conversation == id && m.Author == by.Key && m.Nonce == nonce }); i >= 0 {
 		return tx.said[i], true, nil
@@ -114,7 +119,7 @@ func (tx *Tx) note(id, kind, name, content string) {
 // will show: it says so within moments, and if it does not, nobody looked.
 const lookAway = 5 * time.Second
 
-// said is the data of session.said.
+// Passed is the data of session.said.
 type Passed struct {
 	Said
 	Session Conversation

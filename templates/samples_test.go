@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -42,6 +43,11 @@ func sampleTexts(word string) map[string]any {
 		"role.rule": m{"Rule": "department:8"},
 		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
 			"Anyone": false, "Active": true, "Allowed": false},
+		"session.label": sampleSession(word), "session.sent": sampleSession(word), "session.use": sampleSession(word), "session.ended.now": sampleSession(word),
+		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
+		"session.list":           sampleSessions(word),
+		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "", "Session": sampleSession(word)},
+		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
 		"bot":          m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
 		"bot.made":     m{"ShortID": "1a2b3c4d", "Name": word},
 		"share":        m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
@@ -87,12 +93,16 @@ func sampleTexts(word string) map[string]any {
 
 func sampleCards(word string) map[string]any {
 	return map[string]any{
+		"session":         sampleSession(word),
+		"session.offer":   sampleSession(word),
+		"session.using":   sampleSession(word),
+		"session.choose":  sampleSessions(word),
 		"share":           sampleShare(word),
 		"share.ending":    sampleShare(word),
 		"share.new":       sampleShare(word),
 		"user":            m{"Username": word, "URL": "https://desk.example.com/newpassword?accessToken=x", "For": 10 * time.Minute},
 		"status":          sampleAgent(word),
-		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2},
+		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2, "Sessions": 3},
 		"security.notice": m{"What": "otp_off", "At": sampleNow, "App": word, "System": word, "Address": word},
 		"link.opened":     m{"At": sampleNow, "App": word, "System": word, "Address": word, "Ended": true},
 		"login.ask":       sampleQuestion(word),
@@ -136,6 +146,23 @@ func samplePages(word string) map[string]any {
 		"outbox":       m{"Name": word, "Home": "/admin/welcome", "SignOut": "/sign-out", "Pending": 1, "Dead": 1, "Items": []m{delivery}},
 		"error":        m{"Status": 500, "Ref": "ABCD2345"},
 	}
+}
+
+func sampleSession(word string) m {
+	return m{
+		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Short": "1b4e28ba", "AskerID": "hanmeimei", "AskerName": word, "Title": word, "Status": "open", "AgentName": word, "AgentID": "lilei",
+		"Position": 3, "ClosedBy": "lilei", "CreatedAt": sampleNow, "URL": "https://desk.example.com/chat/1?accessToken=x", "For": 10 * time.Minute,
+		"To": "lilei", "Note": word, "Own": false, "New": 12, "Current": true, "Sent": 2,
+	}
+}
+
+func sampleSessions(word string) m {
+	six := make([]m, 6)
+	for i := range six {
+		six[i] = sampleSession(word)
+		six[i]["ID"] = fmt.Sprint(i, six[i]["ID"])
+	}
+	return m{"Sessions": six, "Others": six[:1], "Held": 2, "For": 10 * time.Minute}
 }
 
 func sampleConfig(string) m {
