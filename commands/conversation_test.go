@@ -161,6 +161,7 @@ var names = map[string]string{"mei": "韩梅梅", "lilei": "李雷", "eve": "Eve
 // serve does what the desk does by itself.
 func (d *desk) serve() {
 	d.t.Helper()
+	d.cry()
 	if err := errors.Join(d.store.CloseIdle(d.t.Context()), d.store.Dispatch(d.t.Context())); err != nil {
 		d.t.Fatal(err)
 	}

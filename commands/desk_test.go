@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,23 @@ func (d *desk) say(from, text string) string {
 	return d.deliver(d.message(from, text))
 }
 
+// cry sends what administrators say to everybody, as far as it is time.
+func (d *desk) cry() {
+	d.t.Helper()
+	all := &store.Broadcasts{Directory: d.Directory, List: func(context.Context) (ids []string, err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, p := range d.people {
+			ids = append(ids, p.ID)
+		}
+		slices.Sort(ids)
+		return ids, nil
+	}}
+	if err := all.Step(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // soon is by when a callback wants its answer.
 func soon() time.Time { return time.Now().Add(20 * time.Second) }
 
@@ -156,6 +174,7 @@ func (d *desk) deliver(m bot.Message) string {
 	if text != "" {
 		return text
 	}
+	d.cry()
 	return strings.Join(d.pushed(m.From), "\n")
 }
 

@@ -48,13 +48,14 @@ func sampleTexts(word string) map[string]any {
 		"session.list":           sampleSessions(word),
 		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "", "Session": sampleSession(word)},
 		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
-		"bot":          m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
-		"bot.made":     m{"ShortID": "1a2b3c4d", "Name": word},
-		"share":        m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
-		"share.qr":     sampleShare(word),
-		"user":         m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
-		"user.removed": m{"Username": word},
-		"time.days":    1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
+		"broadcast.message": sampleBroadcast(word),
+		"bot":               m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
+		"bot.made":          m{"ShortID": "1a2b3c4d", "Name": word},
+		"share":             m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
+		"share.qr":          sampleShare(word),
+		"user":              m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
+		"user.removed":      m{"Username": word},
+		"time.days":         1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
 		"time.ago":       word,
 		"agents":         m{"Agents": []m{sampleAgent(word), sampleAgent(word)}, "Status": ""},
 		"audit":          m{"Entries": []m{entry, entry}, "UserID": ""},
@@ -97,6 +98,8 @@ func sampleCards(word string) map[string]any {
 		"session.offer":   sampleSession(word),
 		"session.using":   sampleSession(word),
 		"session.choose":  sampleSessions(word),
+		"broadcast":       sampleBroadcast(word),
+		"broadcast.done":  sampleBroadcast(word),
 		"share":           sampleShare(word),
 		"share.ending":    sampleShare(word),
 		"share.new":       sampleShare(word),
@@ -163,6 +166,11 @@ func sampleSessions(word string) m {
 		six[i]["ID"] = fmt.Sprint(i, six[i]["ID"])
 	}
 	return m{"Sessions": six, "Others": six[:1], "Held": 2, "For": 10 * time.Minute}
+}
+
+func sampleBroadcast(word string) m {
+	return m{"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "AuthorName": word, "Content": word, "Count": 12345, "Listed": false,
+		"ConfirmedAt": (*time.Time)(nil), "Again": false, "For": 10 * time.Minute, "Arrived": 12300, "Failed": 45}
 }
 
 func sampleConfig(string) m {
