@@ -31,6 +31,7 @@ type cause struct {
 func causes() []cause {
 	var secret, bearer, link, accountToken, boss, device, config, app string
 	var recovery []string
+	var broadcastCard *sim.Card
 	// code is one nobody has used; beyond any lock.
 	code := func(f *fleet) string {
 		f.pass(25 * time.Hour)
@@ -274,6 +275,33 @@ func causes() []cause {
 			f.send("POST", f.desks[0].url+"/api/v1/user/logout", "", "Authorization", "Bearer "+accountToken)
 		},
 			"account:# token.revoke # ok"},
+		{"somebody else is at the desk", say("agent2", "/status online"), "agent2 status.set agent2 ok"},
+		{"and nobody else", say("agent1", "/status busy"), "agent1 status.set agent1 ok"},
+		{"somebody asks for help", say("guest1", "/session help"),
+			"guest1 session.open # ok; desk session.assign # ok; agent2 link.make agent2 ok; guest1 link.make guest1 ok"},
+		{"somebody else is there again", say("agent1", "/status online"), "agent1 status.set agent1 ok"},
+		{"it is given on", func(f *fleet) {
+			f.tx(func(tx *store.Tx) error {
+				c, err := tx.OpenConversation(f.Context(), "guest1", "")
+				config = c.ID
+				return err
+			})
+			f.say("boss", "/session transfer "+config[:8]+" agent1")
+		}, "desk session.release # ok; boss session.transfer # ok; desk session.assign # ok; agent1 link.make agent1 ok"},
+		{"and closed", say("guest1", "/session close"), "guest1 session.close # ok"},
+		{"and opened again", func(f *fleet) {
+			f.tx(func(tx *store.Tx) error {
+				_, err := tx.Reopen(f.Context(), config, store.Party{Key: "guest1", ID: "guest1"})
+				return err
+			})
+		}, "guest1 session.reopen # ok; desk session.assign # ok; agent1 link.make agent1 ok"},
+		{"and closed for good", say("guest1", "/session close"), "guest1 session.close # ok"},
+		{"everybody is to hear something", func(f *fleet) {
+			before := len(f.box.Inbox("boss"))
+			f.say("boss", "/broadcast the network is down")
+			broadcastCard = f.cardSince(before, "boss", func(c *sim.Card) bool { return strings.HasPrefix(c.Buttons[0].Key, "/sendall ") })
+		}, "boss broadcast.ask # ok"},
+		{"and does", func(f *fleet) { f.box.Press("boss", broadcastCard.TaskID, broadcastCard.Buttons[0].Key) }, "boss broadcast.send # ok"},
 		{"somebody leaves", func(f *fleet) {
 			f.tx(func(tx *store.Tx) error { return tx.CutOff(f.Context(), "guest2", bot.Left) })
 		}, "directory person.leave guest2 ok"},

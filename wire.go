@@ -41,6 +41,7 @@ type gateway struct {
 	server  *api.Server
 	logins  *store.Logins
 	leavers *store.Leavers
+	cries   *store.Broadcasts
 	metrics *api.Metrics
 }
 
@@ -93,6 +94,7 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	})
 	directory := &store.Directory{Store: g.store, Lookup: g.client.Person, TTL: cfg.Directory.CacheTTL}
 	g.leavers = &store.Leavers{Directory: directory}
+	g.cries = &store.Broadcasts{Directory: directory, List: g.client.Visible}
 	atWeCom := signIn(cfg, g.client, directory)
 	g.logins = &store.Logins{Store: g.store, Directory: directory, WhoIs: atWeCom.Who}
 	version, _ := buildVersion()
@@ -145,7 +147,7 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var beside sync.WaitGroup
-	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.follow} {
+	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.cries.Run, g.follow} {
 		beside.Go(func() { run(work) })
 	}
 	served := make(chan error, 1)

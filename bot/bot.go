@@ -147,7 +147,8 @@ type Outgoing struct {
 	To           string `json:"to"` // userid in the directory's spelling
 	Text         string `json:"text,omitempty"`
 	Card         []byte `json:"card,omitempty"`          // the JSON object WeCom calls template_card
-	ResponseCode string `json:"response_code,omitempty"` // update the card that was pressed instead of sending one
+	TaskID       string `json:"task_id,omitempty"`       // the id that Card carries: an update of it carries the same
+	ResponseCode string `json:"response_code,omitempty"` // update a card that is there instead of sending one
 	Image        []byte `json:"image,omitempty"`         // a PNG
 	MediaID      string `json:"media_id,omitempty"`      // the Image, once WeCom has it: see Preparer
 	Safe         bool   `json:"safe,omitempty"`          // cannot be passed on

@@ -20,6 +20,8 @@ var Actions = []struct{ Name, Means string }{
 	{"app.revoke", "an app's token was revoked"},
 	{"app.token", "an app got a token of a device, or (refused) could not"},
 	{"bot.create", "a bot was made"},
+	{"broadcast.ask", "an administrator wants something said to everybody"},
+	{"broadcast.send", "and confirmed it"},
 	{"command.refuse", "somebody wanted of the chat what their role does not allow (refused)"},
 	{"device.add", "a device was made"},
 	{"device.close", "a way for apps to get tokens of it was removed, and its tokens"},

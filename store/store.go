@@ -84,6 +84,7 @@ type Store struct {
 	wiped   atomic.Int64 // up to this row of the inbox, replies are gone
 	live    *live
 	desk    chan struct{} // signalled when conversations may find an agent
+	cried   chan struct{} // signalled when there is a broadcast to see to
 	stop    context.CancelFunc
 }
 
@@ -105,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.MaxLoad = cmp.Or(o.MaxLoad, 5)
 	o.Desk = o.Desk.orDefault()
 	o.OTPIssuer = cmp.Or(o.OTPIssuer, "Deskbell")
-	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1), live: newLive(), desk: make(chan struct{}, 1)}
+	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1), live: newLive(), desk: make(chan struct{}, 1), cried: make(chan struct{}, 1)}
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -46,13 +47,19 @@ func sampleTexts(word string) map[string]any {
 		"role.rule": m{"Rule": "department:8"},
 		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
 			"Anyone": false, "Active": true, "Allowed": false},
-		"bot":          m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
-		"bot.made":     m{"ShortID": "1a2b3c4d", "Name": word},
-		"share":        m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
-		"share.qr":     sampleShare(word),
-		"user":         m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
-		"user.removed": m{"Username": word},
-		"time.days":    1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
+		"session.label": sampleSession(word), "session.sent": sampleSession(word), "session.use": sampleSession(word), "session.ended.now": sampleSession(word),
+		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
+		"session.list":           sampleSessions(word),
+		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "", "Session": sampleSession(word)},
+		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
+		"broadcast.message": sampleBroadcast(word),
+		"bot":               m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
+		"bot.made":          m{"ShortID": "1a2b3c4d", "Name": word},
+		"share":             m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
+		"share.qr":          sampleShare(word),
+		"user":              m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
+		"user.removed":      m{"Username": word},
+		"time.days":         1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
 		"time.ago":       word,
 		"agents":         m{"Agents": []m{sampleAgent(word), sampleAgent(word)}, "Status": ""},
 		"audit":          m{"Entries": []m{entry, entry}, "UserID": ""},
@@ -81,10 +88,8 @@ func sampleTexts(word string) map[string]any {
 		"device.made":    m{"Namespace": word, "Name": word},
 		"device.auth":    m{"Namespace": word, "Configs": []m{sampleConfig(word)}},
 		"device.kind":    sampleConfig(word), "device.auth.open": m{"Namespace": word, "Config": sampleConfig(word)},
-		"device.tokens": m{"Namespace": word, "More": true, "Apps": []m{{"ShortID": "1a2b3c4d", "AppID": word, "Type": "student", "ReadOnly": true, "Note": word, "LastUsedAt": sampleNow}}},
-		"token.made":    tokenOf(word),
-		"session.said":  sampleSaid(word), "session.assigned": m{"AgentName": word},
-		"session.event.assigned": sampleSaid(word), "session.event.transferred": sampleSaid(word), "session.event.closed": sampleSaid(word), "session.event.reopened": sampleSaid(word),
+		"device.tokens":   m{"Namespace": word, "More": true, "Apps": []m{{"ShortID": "1a2b3c4d", "AppID": word, "Type": "student", "ReadOnly": true, "Note": word, "LastUsedAt": sampleNow}}},
+		"token.made":      tokenOf(word),
 		"status.returned": m{"Status": "online"},
 		"login.alert":     sampleQuestion(word),
 		"whoami":          m{"ID": word, "Name": word, "Departments": []int{1, 3}, "Roles": []string{"admin", "agent"}, "Agent": sampleAgent(word)},
@@ -93,13 +98,18 @@ func sampleTexts(word string) map[string]any {
 
 func sampleCards(word string) map[string]any {
 	return map[string]any{
+		"session":         sampleSession(word),
+		"session.offer":   sampleSession(word),
+		"session.using":   sampleSession(word),
+		"session.choose":  sampleSessions(word),
+		"broadcast":       sampleBroadcast(word),
+		"broadcast.done":  sampleBroadcast(word),
 		"share":           sampleShare(word),
 		"share.ending":    sampleShare(word),
 		"share.new":       sampleShare(word),
-		"session.offer":   m{"AskerName": word, "Title": word, "URL": "https://desk.example.com/agent/chat?session=1", "Note": ""},
 		"user":            m{"Username": word, "URL": "https://desk.example.com/newpassword?accessToken=x", "For": 10 * time.Minute},
 		"status":          sampleAgent(word),
-		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2},
+		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2, "Sessions": 3},
 		"security.notice": m{"What": "otp_off", "At": sampleNow, "App": word, "System": word, "Address": word},
 		"link.opened":     m{"At": sampleNow, "App": word, "System": word, "Address": word, "Ended": true},
 		"login.ask":       sampleQuestion(word),
@@ -153,6 +163,28 @@ func samplePages(word string) map[string]any {
 		"outbox":       m{"Frame": sampleFrame(word), "Pending": 1, "Dead": 1, "Items": []m{delivery}},
 		"error":        m{"Frame": sampleFrame(word), "Status": 500, "Ref": "ABCD2345", "Need": false},
 	}
+}
+
+func sampleSession(word string) m {
+	return m{
+		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Short": "1b4e28ba", "AskerID": "hanmeimei", "AskerName": word, "Title": word, "Status": "open", "AgentName": word, "AgentID": "lilei",
+		"Position": 3, "ClosedBy": "lilei", "CreatedAt": sampleNow, "URL": "https://desk.example.com/chat/1?accessToken=x", "For": 10 * time.Minute,
+		"To": "lilei", "Note": word, "Own": false, "New": 12, "Current": true, "Sent": 2,
+	}
+}
+
+func sampleSessions(word string) m {
+	six := make([]m, 6)
+	for i := range six {
+		six[i] = sampleSession(word)
+		six[i]["ID"] = fmt.Sprint(i, six[i]["ID"])
+	}
+	return m{"Sessions": six, "Others": six[:1], "Held": 2, "For": 10 * time.Minute}
+}
+
+func sampleBroadcast(word string) m {
+	return m{"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "AuthorName": word, "Content": word, "Count": 12345, "Listed": false,
+		"ConfirmedAt": (*time.Time)(nil), "Again": false, "For": 10 * time.Minute, "Arrived": 12300, "Failed": 45}
 }
 
 func sampleConfig(string) m {
