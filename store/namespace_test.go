@@ -72,6 +72,30 @@ func TestNamespaceKey(t *testing.T) {
 	}
 }
 
+// What is spelt with a character the engines cannot hold is another name: it must
+// not find the one without it, past the limits that count it by itself.
+func TestNothingIsLeftOutOfAName(t *testing.T) {
+	cheaply(t, func(t *testing.T, f fixture) {
+		ctx := t.Context()
+		f.config(f.device(ada, "class"), "one", "", false)
+		d := f.device(ada, "other")
+		for _, ns := range []string{"\x00class", "cla\x00ss", "class\x00", "cla\ufffdss"} {
+			if _, _, err := f.OpenNamespace(ctx, ns, "one", "x", Client{}); !errors.Is(err, ErrNotFound) {
+				t.Errorf("%q: %v", ns, err)
+			}
+		}
+		if _, err := f.Device(ctx, ada, d.ID+"\x00"); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		if _, err := f.CreateAccount(ctx, NewAccount{Username: "kim", Password: "a fine password", EndUser: true}, "boss"); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := f.AccountNamed(ctx, "k\x00im"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
+}
+
 // The passwords of devices outlive the key they were sealed with.
 func TestNamespacesAfterAKeyChange(t *testing.T) {
 	url := storetest.SQLite(t)
