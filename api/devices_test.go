@@ -354,7 +354,7 @@ func TestValuesRefused(t *testing.T) {
 	r.want(r.do("GET", "/kv", "", app, with{appHeader, "dbn_x"}), 400)
 	r.want(r.do("GET", "/kv", "", with{"Authorization", "Basic eA=="}), 401)
 	r.want(r.do("GET", "/kv/"+strings.Repeat("k", 192), "", app), 400)
-	r.want(r.do("POST", "/kv/_info", "1", app), 400)
+	r.want(r.do("POST", "/kv/_info", "1", app), 405)
 	r.want(r.do("POST", "/kv/a%00b", "1", app), 400)
 	r.want(r.do("POST", "/kv/%E9%94%AE%20%3F%23%25", "1", app), 200, `"key":"键 ?#%"`)
 	r.want(r.do("GET", "/kv/%E9%94%AE%20%3F%23%25", "", app), 200, "1")
