@@ -224,13 +224,14 @@ func TestMoments(t *testing.T) {
 	for text, want := range map[string]string{
 		"2026-03-05T08:00:00+08:00": "2026-03-05T00:00:00Z", "2026-03-05T00:00:00Z": "2026-03-05T00:00:00Z", "2026-03-05T00:00:00.5Z": "2026-03-05T00:00:00Z",
 		"2026-03-05T01:02": "2026-03-05T01:02:00Z", "2026-03-05": "2026-03-05T00:00:00Z", "2026-03-05T08:00:00+0800": "2026-03-05T00:00:00Z",
+		"2026-03-05T08:00+08": "2026-03-05T00:00:00Z", "2026-03-05 01:02": "2026-03-05T01:02:00Z", "9999-12-31T23:59:59Z": "9999-12-31T23:59:59Z",
 		"7d": "2026-03-11T05:06:07Z", "12h": "2026-03-04T17:06:07Z", "30m": "2026-03-04T05:36:07Z", "1d12h": "2026-03-05T17:06:07Z",
 	} {
-		if at, err := moment(text, now); err != nil || at.UTC().Truncate(time.Second).Format(time.RFC3339) != want {
+		if at, err := moment(text, now); err != nil || at.Format(time.RFC3339) != want {
 			t.Errorf("%s: %s %v", text, at, err)
 		}
 	}
-	for _, text := range []string{"", "d", "7", "soon", "2026-13-01", "2026-02-30T00:00:00Z", "2026-03-04T05:06:07Z", "2020-01-01", "-7d", "0s", "10000-01-01"} {
+	for _, text := range []string{"", "d", "7", "soon", "2026-13-01", "2026-02-30T00:00:00Z", "2026-03-04T05:06:07Z", "2020-01-01", "-7d", "0s", "10000-01-01", "9999-12-31T23:59:59-12:00", "2026-03-04T05:06:07.9Z"} {
 		if at, err := moment(text, now); err == nil {
 			t.Errorf("%q is %s", text, at)
 		}
@@ -250,6 +251,21 @@ func TestOlderSettings(t *testing.T) {
 			_, token := d.shared("boss", d.bot("boss", `{"name":"b","settings":`+settings+`}`), `{}`)
 			d.want(d.as("kim", "GET", publicPath+token, ""), 200, want)
 		}
+	})
+}
+
+// Settings that only just fit into a request must still fit into a list, which
+// has more around them: nobody's bot may take the list from everybody.
+func TestDeepSettings(t *testing.T) {
+	eachSharing(t, func(d *sharingDesk) {
+		nested := func(n int) string {
+			return `{"name":"deep","settings":{"a\\\"":"{[","b":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}}`
+		}
+		for _, n := range []int{33, 9998, 9999} {
+			d.want(d.as("boss", "POST", botsPath, nested(n)), 400, `{"detail":"settings: more than 32 levels deep"}`)
+		}
+		bot := d.bot("boss", nested(32))
+		d.want(d.as("boss", "GET", botsPath, ""), 200, bot)
 	})
 }
 
