@@ -398,3 +398,23 @@ func TestLoadMore(t *testing.T) {
 		}
 	}
 }
+
+// Whoever follows load_more while entries go that were listed already still gets
+// to the end.
+func TestLoadMoreWhileEntriesGo(t *testing.T) {
+	r := newRig(t)
+	app := bearer(r.appToken("class-3a", false))
+	r.want(r.do("POST", "/kv/_batchimport", `{"a":1,"b":1,"c":1,"d":1,"e":1}`, app), 200)
+	first := r.do("GET", "/kv/_keys?limit=2", "", app)
+	r.want(first, 200, `"keys":["a","b"]`)
+	for _, gone := range []string{"a", "b"} {
+		r.want(r.do("DELETE", "/kv/"+gone, "", app), 204)
+	}
+	second := r.do("GET", r.field(first, "load_more"), "", app)
+	r.want(second, 200, `"keys":["c","d"]`)
+	third := r.do("GET", r.field(second, "load_more"), "", app)
+	r.want(third, 200, `"keys":["e"]`, `"count":1`)
+	if strings.Contains(string(third.Body()), "load_more") {
+		t.Errorf("there is no more: %s", third.Body())
+	}
+}
