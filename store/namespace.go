@@ -139,7 +139,7 @@ func (tx *Tx) newApp(ctx context.Context, d Device, c DeviceConfig, appID string
 	if _, err := tx.db.NewInsert().Model(&app).Returning("NULL").Exec(ctx); err != nil {
 		return "", App{}, fmt.Errorf("make an app's token: %w", err)
 	}
-	return token, app, tx.fewApps(ctx, d.ID)
+	return token, app, tx.fewApps(ctx, c.ID)
 }
 
 // NamespaceKey is what tries at a namespace are counted by: one key however it
