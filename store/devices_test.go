@@ -68,7 +68,9 @@ func TestDevicesAndTheirOwners(t *testing.T) {
 		for _, c := range []struct{ name, namespace, want string }{
 			{"x", "class-3a", "device.taken"}, {"x", "ＣＬＡＳＳ－３ａ", "device.taken"}, {"x", strings.ToUpper(own.ID), "device.taken"},
 			{"x", " class", "device.namespace"}, {"x", "a\u200bb", "device.namespace"}, {"x", "a\nb", "device.namespace"},
-			{"x", strings.Repeat("班", 65), "device.namespace"}, {"", "ok", "device.name"}, {"a\x00", "ok", "device.name"},
+			{"x", strings.Repeat("班", 65), "device.namespace"}, {"", "ok", "device.name"}, {"a\x00", "ok", "device.name"}, {" \u3000", "ok", "device.name"},
+			{"x", "class-3a\ufe0f", "device.namespace"}, {"x", "class\u034f-3a", "device.namespace"}, {"x", "\u3164", "device.namespace"}, {"x", "\u2800", "device.namespace"},
+			{"x", "cafe\u0301", "device.namespace"}, {"x", "caf\u00e9", ""},
 			{"x", strings.Repeat("班", 64), ""}, {"x", "Class 3 B", "device.namespace"}, {"x", "a\u3000b", "device.namespace"}, {"x", "Class.3_B@5/6", ""},
 		} {
 			err := f.Tx(ctx, func(tx *Tx) error { _, err := tx.NewDevice(ctx, ada, c.name, c.namespace); return err })
