@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,24 +21,20 @@ const appHeader = "x-app-token"
 // app gives the caller of a route for apps, by the token in the one header or
 // the other.
 func (s *Server) app(ctx context.Context, r *req) (caller, error) {
-	bearers, own := r.ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), r.ctx.Request.Header.PeekAll(appHeader)
-	if len(bearers)+len(own) == 0 {
-		return caller{}, unauthorized("an app's token is needed")
+	tokens := slices.Clone(r.ctx.Request.Header.PeekAll(appHeader)) // the next PeekAll uses the same memory
+	for _, field := range r.ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization) {
+		scheme, rest, _ := bytes.Cut(field, []byte(" "))
+		if strings.EqualFold(string(scheme), "Bearer") { // any other is for a proxy on the way
+			tokens = append(tokens, rest)
+		}
 	}
-	if len(bearers)+len(own) > 1 || r.ctx.QueryArgs().Has(tokenParam) {
+	switch {
+	case len(tokens) == 0:
+		return caller{}, unauthorized("an app's token is needed")
+	case len(tokens) > 1 || r.ctx.QueryArgs().Has(tokenParam):
 		return caller{}, badRequest("Authorization", "one credential only, and not in the URL")
 	}
-	var token string
-	if len(own) == 1 {
-		token = string(own[0])
-	} else {
-		scheme, rest, _ := strings.Cut(string(bearers[0]), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return caller{}, unauthorized("an app's token is needed")
-		}
-		token = rest
-	}
-	app, err := s.o.Store.App(ctx, token)
+	app, err := s.o.Store.App(ctx, string(tokens[0]))
 	if errors.Is(err, store.ErrNotFound) {
 		return caller{}, unauthorized("the token is unknown, expired or revoked")
 	}

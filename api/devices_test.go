@@ -353,6 +353,9 @@ func TestValuesRefused(t *testing.T) {
 	}
 	r.want(r.do("GET", "/kv", "", app, with{appHeader, "dbn_x"}), 400)
 	r.want(r.do("GET", "/kv", "", with{"Authorization", "Basic eA=="}), 401)
+	_, token, _ := strings.Cut(app.value, " ")
+	r.want(r.do("GET", "/kv", "", with{appHeader, token}, with{"Authorization", "Basic eA=="}), 200) // the latter is for a proxy on the way
+	r.want(r.do("GET", "/kv", "", with{appHeader, token}, with{appHeader, token}), 400)
 	r.want(r.do("GET", "/kv/"+strings.Repeat("k", 192), "", app), 400)
 	r.want(r.do("POST", "/kv/_info", "1", app), 405)
 	r.want(r.do("POST", "/kv/a%00b", "1", app), 400)
