@@ -41,37 +41,18 @@ func (s *Server) app(ctx context.Context, r *req) (caller, error) {
 	return caller{app: &app}, err
 }
 
-// The limits on tries at a namespace, beside those of every login. They are
-// given back when the password was right: a class may come in at once, and the
-// try told nobody anything.
-const (
-	perNamespace          = "namespace"
-	perAddressAtNamespace = "namespace_per_address"
-	perAccount            = "login_per_account"
-)
-
-// tries counts a try at a namespace. right takes it back.
+// tries counts a try at a namespace. right takes it back, for a password that was
+// right: a class may come in at once, and the try told nobody anything.
 func (r *req) tries(ctx context.Context, namespace string) (right func(), err error) {
-	key := r.s.o.Store.NamespaceKey(namespace)
-	right = func() {}
-	if r.s.o.Limit == nil {
-		return right, nil
+	key := "namespace:" + r.s.o.Store.NamespaceKey(namespace)
+	if err := r.limitedAs(ctx, key); err != nil {
+		return nil, err
 	}
-	counted := [][2]string{{perAddressAtNamespace, r.address() + "/" + key}, {perAccount, "namespace:" + key}, {perNamespace, key}}
-	for i, c := range counted {
-		wait := r.s.o.Limit(ctx, c[0], c[1])
-		if wait > 0 {
-			right()
-			return nil, tooMany(wait)
+	return func() {
+		if r.s.o.GiveBack != nil {
+			r.s.o.GiveBack(ctx, perAccount, key)
 		}
-		before := right
-		right = func() {
-			if before(); r.s.o.GiveBack != nil {
-				r.s.o.GiveBack(ctx, counted[i][0], counted[i][1])
-			}
-		}
-	}
-	return right, nil
+	}, nil
 }
 
 // noEntry is what a try is refused with: an unknown namespace and a wrong
