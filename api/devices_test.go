@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"net/url"
 	"os"
@@ -116,11 +117,31 @@ func (r *rig) replay(script string) string {
 	return strings.ReplaceAll(out.String(), " \n", "\n")
 }
 
-// An unknown namespace and a wrong password are answered alike, but for the
-// status and what follows from it.
+// crowded makes a device with as many passwords as one can have.
+func (r *rig) crowded(namespace string) {
+	r.Helper()
+	owner := store.Owner{Account: r.account(store.NewAccount{Email: namespace + "@example.com"})}
+	var d store.Device
+	r.ok(r.o.Store.Tx(r.Context(), func(tx *store.Tx) (err error) {
+		d, err = tx.NewDevice(r.Context(), owner, "Room", namespace)
+		return err
+	}))
+	for i := range 20 {
+		_, err := r.o.Store.AddConfig(r.Context(), owner, d.ID, store.ConfigChange{Password: new(fmt.Sprint("secret ", i))})
+		r.ok(err)
+	}
+}
+
+var date = regexp.MustCompile(`Date: .*\r\n`) // which changes with the time alone
+
+// Ten thousand tries at namespaces that do not exist and at some that do, with all
+// kinds of wrong passwords, in random order: but for the status and what follows
+// from it, all answers are the same bytes.
 func TestTriesTellNothing(t *testing.T) {
+	const tries = 10_000
 	r := newRig(t)
 	r.appToken("open-to-all", false)
+	r.crowded("crowded")
 	owner := store.Owner{Account: r.account(store.NewAccount{Email: "ada@example.com"})}
 	for _, ns := range []string{"empty", "one"} {
 		var d store.Device
@@ -133,28 +154,39 @@ func TestTriesTellNothing(t *testing.T) {
 			r.ok(err)
 		}
 	}
-	try := func(namespace, password string) *fasthttp.Response {
-		body, err := json.Marshal(map[string]string{"namespace": namespace, "password": password, "appId": "x"})
-		r.ok(err)
-		return r.do("POST", "/apps/auth/token", string(body))
-	}
 	strip := func(got *fasthttp.Response) string {
 		got.Header.Del("X-Request-Id")
 		got.Header.Del("WWW-Authenticate")
 		got.Header.SetStatusCode(0)
-		return got.Header.String() + string(got.Body())
+		return date.ReplaceAllString(got.Header.String(), "") + string(got.Body())
 	}
-	unknown := try("nowhere", "secret")
-	r.want(unknown, 404)
-	want := strip(unknown)
-	for _, c := range [][2]string{{"one", "wrong"}, {"one", ""}, {"empty", ""}, {"empty", "secret"}, {"one", "Secret"}, {"one", "secret "}, {"open-to-all", "x"}} {
-		got := try(c[0], c[1])
-		r.want(got, 401)
-		if got := strip(got); got != want {
-			t.Errorf("%v: %s\nwant %s", c, got, want)
+	known := []string{"one", "ONE", "ｏｎｅ", "empty", "crowded", "Crowded", "open-to-all"}
+	passwords := []string{"wrong", "Secret", "secret ", " secret", "secret\u0000", "secret 20", "密码", strings.Repeat("x", 128), strings.Repeat("x", 10_000)}
+	chance, want, seen := rand.New(rand.NewPCG(1, 2)), "", map[int]int{}
+	for i := range tries {
+		namespace, status := known[chance.IntN(len(known))], 401
+		if chance.IntN(2) == 0 {
+			namespace, status = fmt.Sprintf("%s-%d", namespace, i), 404
+		}
+		body, err := json.Marshal(map[string]string{"namespace": namespace, "password": passwords[chance.IntN(len(passwords))], "appId": "x"})
+		r.ok(err)
+		got := r.do("POST", "/apps/auth/token", string(body))
+		if seen[got.StatusCode()]++; got.StatusCode() != status {
+			t.Fatalf("%.200s: %d", body, got.StatusCode())
+		}
+		if bytes := strip(got); want == "" {
+			want = bytes
+		} else if bytes != want {
+			t.Fatalf("%.200s: %s\nwant %s", body, bytes, want)
 		}
 	}
-	r.want(try("ONE", "secret"), 201)
+	t.Logf("%d answers alike, by status: %v", tries, seen)
+	for _, none := range []string{"one", "empty", "nowhere"} { // without a password at all
+		if got := strip(r.do("POST", "/apps/auth/token", `{"namespace":"`+none+`","appId":"x"}`)); got != want {
+			t.Errorf("%s: %s", none, got)
+		}
+	}
+	r.want(r.do("POST", "/apps/auth/token", `{"namespace":"ONE","password":"secret","appId":"x"}`), 201)
 }
 
 // limits counts like the gateway's, on the rig's clock.
