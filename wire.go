@@ -206,14 +206,10 @@ func signIn(cfg Config, client *wecom.Client, directory *store.Directory) api.Si
 // newLimits are the limits of contract: of what a person says, and of the public
 // routes that take a secret.
 func newLimits(cfg Config, shared *store.Redis) *store.Limits {
-	limits := &store.Limits{Redis: shared, Rates: map[string]store.Rate{
+	return &store.Limits{Redis: shared, Rates: map[string]store.Rate{
 		"commands_per_person": rate(cfg.Limits.CommandsPerPerson), "links_per_person": rate(cfg.Limits.LinksPerPerson),
 		"login_per_address": rate(cfg.Limits.LoginPerAddress), "login_per_account": rate(cfg.Limits.LoginPerAccount),
 	}}
-	if cfg.Limits.LoginPerAccount.N > 0 { // wrong passwords of a device, over a longer time than a minute
-		limits.Rates["namespace_per_address"], limits.Rates["namespace"] = store.Rate{N: 30, Per: time.Hour}, store.Rate{N: 200, Per: time.Hour}
-	}
-	return limits
 }
 
 func rate(r settings.Rate) store.Rate { return store.Rate{N: r.N, Per: r.Per} }

@@ -100,7 +100,28 @@ func readGreeting(settings json.RawMessage) (g Greeting, err error) {
 const (
 	longestName     = 128      // bytes, of a bot or a share
 	longestSettings = 64 << 10 // bytes
+	deepestSettings = 32       // objects and lists in one another; what holds them in an answer comes on top
 )
+
+// depth is how many objects and lists are in one another in valid JSON.
+func depth(text json.RawMessage) (deepest int) {
+	now, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '{', c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}', c == ']':
+			now--
+		}
+	}
+	return deepest
+}
 
 // badName says what is wrong with a name, or "".
 func badName(name string) string {
@@ -151,6 +172,9 @@ func (tx *Tx) NewBot(ctx context.Context, name string, settings json.RawMessage,
 	}
 	if len(settings) > longestSettings {
 		return Bot{}, &BotError{fmt.Sprintf("settings: is longer than %d bytes", longestSettings)}
+	}
+	if depth(settings) > deepestSettings {
+		return Bot{}, &BotError{fmt.Sprintf("settings: more than %d levels deep", deepestSettings)}
 	}
 	if _, err := readGreeting(settings); err != nil {
 		return Bot{}, &BotError{err.Error()}

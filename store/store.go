@@ -73,6 +73,7 @@ type Store struct {
 	reads   *bun.DB // reads outside a transaction
 	keys    *keyring
 	hasher  *hasher
+	decoy   decoy
 	pg      bool
 	conf    *pgdriver.Config // nil on SQLite
 	unlock  func()
@@ -107,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.Desk = o.Desk.orDefault()
 	o.OTPIssuer = cmp.Or(o.OTPIssuer, "Deskbell")
 	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1), live: newLive(), desk: make(chan struct{}, 1), cried: make(chan struct{}, 1)}
+	s.decoy = newDecoy(keys, s.hasher)
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
 	}
