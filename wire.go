@@ -37,6 +37,7 @@ type gateway struct {
 	client  *wecom.Client
 	runner  *commands.Runner
 	outbox  *store.Outbox
+	media   *store.Collector
 	server  *api.Server
 	logins  *store.Logins
 	leavers *store.Leavers
@@ -97,6 +98,7 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
 	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
+	g.media = &store.Collector{Store: g.store, Fetcher: g.client}
 	if g.runner, err = commands.NewRunner(commands.Options{
 		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
 		Directory: directory,
@@ -143,10 +145,11 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	defer g.close()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	delivered, kept, watched := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	delivered, kept, watched, collected := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() { defer close(watched); g.leavers.Run(work) }()
 	go func() { defer close(delivered); g.outbox.Run(work) }()
 	go func() { defer close(kept); g.store.Upkeep(work) }()
+	go func() { defer close(collected); g.media.Run(work) }()
 	served := make(chan error, 1)
 	go func() { served <- g.server.Serve(ln) }()
 	var err error
@@ -164,6 +167,7 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	<-delivered
 	<-kept
 	<-watched
+	<-collected
 	return err
 }
 
