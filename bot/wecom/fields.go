@@ -26,6 +26,9 @@ const (
 
 type fields [fieldCount][]byte
 
+// There must be a bit in scanner.seen for each of them.
+var _ [16 - fieldCount]struct{}
+
 // tags are the two tags of each field.
 var tags = func() (t [fieldCount]struct{ open, close string }) {
 	for f, name := range [fieldCount]string{
