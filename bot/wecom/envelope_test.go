@@ -187,7 +187,7 @@ func TestOpen(t *testing.T) {
 		{"voice", sends("voice", "<MediaId>m</MediaId><Format>amr</Format>"), media(bot.Media{Kind: bot.Voice, ID: "m", Format: "amr"})},
 		{"video", sends("video", "<MediaId>m</MediaId><ThumbMediaId>t</ThumbMediaId>"), media(bot.Media{Kind: bot.Video, ID: "m"})},
 		{"file", sends("file", "<MediaId>m</MediaId><FileName><![CDATA[报价 &.xlsx]]></FileName>"), media(bot.Media{Kind: bot.File, ID: "m", Name: "报价 &.xlsx"})},
-		{"file with a name to climb by", sends("file", "<MediaId>m</MediaId><FileName>..\\..\\etc/passwd‮\nfdp.exe</FileName>"),
+		{"file with a name to climb by", sends("file", "<MediaId>m</MediaId><FileName>..\\..\\etc/passwd\u202e\nfdp.exe</FileName>"),
 			media(bot.Media{Kind: bot.File, ID: "m", Name: "passwdfdp.exe"})},
 		{"image that says something", envInner("MsgType", "<MsgType>image</MsgType>", "x", "<MediaId>m</MediaId>"), media(bot.Media{Kind: bot.Image, ID: "m"})},
 		{"text with a media id", envInner("x", "<MediaId>m</MediaId><FileName>f</FileName>"), said("/status busy")},

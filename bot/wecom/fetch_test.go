@@ -265,7 +265,7 @@ func TestFetchKeepsComing(t *testing.T) {
 				io.WriteString(sent, "x")
 				time.Sleep(pause + patience - 1) // the reader has waited nearly too long
 			}
-			time.Sleep(2)
+			time.Sleep(2 * time.Nanosecond)
 			io.WriteString(sent, "y")
 		}()
 		var got []byte
