@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,23 @@ func TestBrowser(t *testing.T) {
 	b.do("asks for a link", say("/login"), chromedp.WaitVisible(`a[href*="accessToken="]`))
 	b.do("and for help", say("/help"))
 	b.until(`[...document.querySelectorAll("[data-msg]")].some(m => m.innerText.includes("/whoami"))`)
+
+	const reached = `[...document.querySelectorAll("#form button, #form input, #form textarea")].filter(e => e.offsetParent && e.tabIndex >= 0)
+		.map(e => (e.getAttribute("aria-label") || e.textContent).trim()).join(", ")`
+	controls := []string{b.eval(reached)}
+	for range 2 { // and back to the first language
+		b.do("reads the page in the other language", chromedp.Click(`#lang`))
+		controls = append(controls, b.eval(reached))
+	}
+	if zh, en := "发送图片或文件, 输入消息或 /命令, 发送", "Send an image or a file, Message or /command, Send"; !slices.Contains(controls, zh) || !slices.Contains(controls, en) {
+		t.Errorf("by keyboard one gets to %q", controls)
+	}
+	b.eval(`(() => { const held = new DataTransfer(), field = document.querySelector("#file");
+		held.items.add(new File(["a,b"], "报价.csv", { type: "text/csv" }));
+		held.items.add(new File([Uint8Array.from(atob("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="), c => c.charCodeAt(0))], "点.png", { type: "image/png" }));
+		field.files = held.files; field.dispatchEvent(new Event("change")); return ""; })()`)
+	b.until(`!!document.querySelector('.mine[data-type="file"] a[download="报价.csv"]') && document.querySelector('.mine[data-type="image"] img')?.naturalWidth === 1`)
+	b.until(`[...document.querySelectorAll(".theirs")].filter(m => m.innerText.includes("命令要以 / 开头")).length === 2`)
 
 	link := b.eval(`document.querySelector('a[href*="accessToken="]').href`)
 	b.do("opens the link", chromedp.Navigate(link), chromedp.WaitVisible(`form button`))

@@ -38,6 +38,7 @@ type gateway struct {
 	client  *wecom.Client
 	runner  *commands.Runner
 	outbox  *store.Outbox
+	media   *store.Collector
 	server  *api.Server
 	logins  *store.Logins
 	leavers *store.Leavers
@@ -100,6 +101,7 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
 	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
+	g.media = &store.Collector{Store: g.store, Fetcher: g.client}
 	if g.runner, err = commands.NewRunner(commands.Options{
 		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
 		Directory: directory,
@@ -147,7 +149,7 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var beside sync.WaitGroup
-	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.cries.Run, g.follow} {
+	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.cries.Run, g.media.Run, g.follow} {
 		beside.Go(func() { run(work) })
 	}
 	served := make(chan error, 1)

@@ -184,6 +184,26 @@ function say(text) {
   act(() => post('/say', { user, text }));
 }
 
+// kindOf is what WeCom's client makes of a file.
+function kindOf(file) {
+  if (/^image\/(png|jpeg|gif|webp)$/.test(file.type)) return 'image';
+  if (file.type.startsWith('video/')) return 'video';
+  return /\.amr$/i.test(file.name) ? 'voice' : 'file';
+}
+
+// attach sends a file as the person.
+async function attach(file) {
+  const query = new URLSearchParams({ user: current, kind: kindOf(file), name: file.name });
+  $('attach').setAttribute('aria-busy', 'true');
+  await act(async () => {
+    const r = await fetch(`/send?${query}`, { method: 'POST', body: file });
+    const data = await r.json().catch(() => ({}));
+    if (!r.ok) throw new Error(data.error || `HTTP ${r.status}`);
+    return data;
+  });
+  $('attach').removeAttribute('aria-busy');
+}
+
 function press(card, key, chosen) {
   const user = current;
   const pressed = document.querySelector(`[data-card="${CSS.escape(card.task_id)}"] [data-key="${CSS.escape(key)}"]`);
@@ -241,6 +261,15 @@ $('form').addEventListener('submit', e => { e.preventDefault(); send(); });
 $('say').addEventListener('input', fit);
 $('say').addEventListener('keydown', e => {
   if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); send(); }
+});
+$('say').addEventListener('paste', e => {
+  const files = [...e.clipboardData.files];
+  if (files.length) { e.preventDefault(); files.forEach(attach); }
+});
+$('attach').addEventListener('click', () => $('file').click());
+$('file').addEventListener('change', () => {
+  [...$('file').files].forEach(attach);
+  $('file').value = ''; // the same file may be sent again
 });
 $('happen').addEventListener('click', () => open($('happen'), $('happenings').hidden));
 $('lang').addEventListener('click', () => { switchLanguage(); redraw(); });
