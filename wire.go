@@ -101,7 +101,7 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
 	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
-	g.media = &store.Collector{Store: g.store, Fetcher: g.client}
+	g.media = &store.Collector{Store: g.store, Fetcher: g.client, Settled: func(ctx context.Context, tx *store.Tx, m store.Media) error { return tx.MediaSettled(ctx, m) }}
 	if g.runner, err = commands.NewRunner(commands.Options{
 		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
 		Directory: directory,

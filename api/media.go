@@ -45,6 +45,18 @@ type medium struct {
 	log  *slog.Logger
 }
 
+// sessionMedium is what was sent in a session, for whoever may see that.
+func (s *Server) sessionMedium(ctx context.Context, r *req) (any, error) {
+	c, _, err := r.conversation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.o.Store.MediaOf(ctx, c.ID, r.holes[1]); err != nil {
+		return nil, err
+	}
+	return s.medium(ctx, r.holes[1])
+}
+
 // medium looks a stored medium up. One that is not here, or not yet, is not found.
 func (s *Server) medium(ctx context.Context, id string) (any, error) {
 	m, err := s.o.Store.Media(ctx, id)

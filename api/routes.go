@@ -77,6 +77,7 @@ func (s *Server) table() []route {
 		{"POST", "/api/sessions/{id}/seen", parties, detailAPI, s.seen},
 		{"GET", "/api/sessions/{id}/events", parties, detailAPI, s.sessionEvents},
 		{"GET", "/api/sessions/{id}/export", parties, detailAPI, s.export},
+		{"GET", "/api/sessions/{id}/media/{media}", parties, detailAPI, s.sessionMedium},
 
 		{"GET", "/password", anybody, pages, s.passwordPage},
 		{"POST", "/password", byASecret, pages, s.passwordSet},

@@ -100,7 +100,7 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 	}
 	line, err := words(it.Text)
 	if err != nil && it.Event == bot.Said {
-		return talk(ctx, tx, *user, store.Words{Content: it.Text, Nonce: it.Key})
+		return talk(ctx, tx, *user, it.Message)
 	}
 	if err != nil || len(line) == 0 {
 		return bot.Text("hint.noslash", nil), nil

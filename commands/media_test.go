@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"deskbell/bot"
+	"deskbell/store"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -48,5 +49,34 @@ func TestMediaIsAnsweredLikeTalk(t *testing.T) {
 	d.Close()
 	if diff := cmp.Diff(map[string]int{"talk ok": 5, "talk denied": 5}, counted); diff != "" {
 		t.Error("counted:", diff)
+	}
+}
+
+// In a session, what somebody sends is wanted from WeCom and said, once.
+func TestMediaGoesIntoTheSession(t *testing.T) {
+	d := newDesk(t, deskOptions{})
+	d.hire("mei", "韩梅梅", bot.Anyone)
+	d.say("mei", "/session")
+	m := d.message("mei", "")
+	m.Media = bot.Media{Kind: bot.File, ID: "wecom's name", Name: "../报告.pdf"}
+	for range 2 {
+		if got := d.deliver(m); got == d.say("eve", "hello") {
+			t.Errorf("answered %q", got)
+		}
+	}
+	list, err := d.Store.Conversations(t.Context(), store.Conversations{Party: store.Party{Key: "mei"}})
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	said, err := d.Store.Messages(t.Context(), list[0].ID, 0, 10)
+	if err != nil || len(said) != 2 {
+		t.Fatal(said, err)
+	}
+	if got := said[1]; got.Content != "报告.pdf" || got.Media == "" || got.Role != store.ByAsker {
+		t.Errorf("%+v", got)
+	}
+	wanted, err := d.Store.MediaOf(t.Context(), list[0].ID, said[1].Media)
+	if err != nil || wanted.State != store.MediaWanted || wanted.Person != "mei" {
+		t.Errorf("%+v, %v", wanted, err)
 	}
 }

@@ -10,13 +10,21 @@ import (
 
 // talk puts what somebody says without a slash, or sends, into their session.
 // Whoever answers several is asked which one is meant, and what they said is
-// kept until they choose. It is said once: w.Nonce is the message's Key.
-func talk(ctx context.Context, tx *store.Tx, user bot.User, w store.Words) (bot.Reply, error) {
-	by := store.PartyOf(user)
+// kept until they choose. It is said once, however often the message comes.
+func talk(ctx context.Context, tx *store.Tx, user bot.User, m bot.Message) (bot.Reply, error) {
+	by, w := store.PartyOf(user), store.Words{Content: m.Text, Nonce: m.Key}
 	c, live, err := tx.Current(ctx, by)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
+	if errors.Is(err, store.ErrNotFound) {
 		return bot.Text("hint.noslash", nil), nil
+	}
+	if m.Media.Kind != bot.NoMedia && (err == nil || errors.Is(err, store.ErrChoose)) {
+		var unwanted error
+		if w.Media, unwanted = tx.WantMedia(ctx, m); unwanted != nil {
+			return bot.Reply{}, unwanted
+		}
+		w.Content = bot.FileName(m.Media.Name)
+	}
+	switch {
 	case errors.Is(err, store.ErrChoose):
 		return askWhich(ctx, tx, by, w)
 	case err != nil:

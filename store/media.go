@@ -200,6 +200,31 @@ func (r *mediaReader) load() error {
 	return nil
 }
 
+// purgeMedia removes what is older than a closed conversation is kept.
+func (s *Store) purgeMedia(ctx context.Context) (int64, error) {
+	return s.PurgeMedia(ctx, s.Now().Add(-s.Desk.Keep))
+}
+
+// MediaOf returns a medium that was sent in a conversation, or ErrNotFound.
+func (s *Store) MediaOf(ctx context.Context, conversation, id string) (Media, error) {
+	sent, err := s.reads.NewSelect().Model((*Said)(nil)).Where("conversation = ?", conversation).Where("media = ?", id).Exists(ctx)
+	if err != nil {
+		return Media{}, fmt.Errorf("media %s: %w", id, err)
+	}
+	if !sent {
+		return Media{}, ErrNotFound
+	}
+	return s.Media(ctx, id)
+}
+
+// MediaSettled tells whoever sent a medium that it could not be had.
+func (tx *Tx) MediaSettled(ctx context.Context, m Media) error {
+	if m.State != MediaFailed {
+		return nil
+	}
+	return tx.Tell(ctx, m.Person, bot.Text(m.Reason, nil))
+}
+
 // purgeMediaAtOnce is few, since each may be many megabytes.
 const purgeMediaAtOnce = 10
 

@@ -31,9 +31,9 @@ const (
 	saidReopened    = "reopened"    // Name did
 )
 
-// MaxSaid bounds one message, in bytes: what fits into a text of WeCom's beside
-// the name of who says it.
-const MaxSaid = 1800
+// MaxSaid bounds one message, in bytes. WeCom shows less in one text; a push of
+// more is several.
+const MaxSaid = 8000
 
 // ErrEmpty and ErrTooLong say what is wrong with the words of a message.
 var (
