@@ -206,3 +206,32 @@ func (b tab) picture(name string) {
 		b.t.Fatal(err)
 	}
 }
+
+// TestThreeWindows plays an employee and an agent in a window each, as the links
+// of the first page open them.
+func TestThreeWindows(t *testing.T) {
+	_, sandbox := startDemo(t)
+	b := newBrowser(t)
+	b.do("the first page offers a window for each role", looks("light", 1180, 860), chromedp.Navigate(sandbox), chromedp.WaitVisible(`[data-window="boss"]`))
+	if got := b.eval(`[...document.querySelectorAll("[data-window]")].map(a => a.dataset.window).join(" ")`); got != "lilei hanmeimei boss" {
+		t.Errorf("windows for %q", got)
+	}
+	b.do("somebody was here before", chromedp.Click(`[data-person="lucy"]`), chromedp.WaitVisible(`[data-card]`))
+	if seeded := b.eval(`document.querySelector("#talk").innerText`); !strings.Contains(seeded, "换线就好了") || !strings.Contains(seeded, "会话已结束") {
+		t.Errorf("the sample reads\n%s", seeded)
+	}
+	b.do("an agent comes", chromedp.Navigate(sandbox+"/?as=lilei"), chromedp.WaitVisible(`#hints button`), say("/status online"), chromedp.WaitVisible(`[data-card]`))
+	b.do("an employee asks", chromedp.Navigate(sandbox+"/?as=hanmeimei"), chromedp.WaitVisible(`#hints button`), say("/session 打印机卡纸了"), chromedp.WaitVisible(`[data-card]`))
+	b.do("and says more", say("二楼那台"))
+	b.until(`document.title.includes("韩梅梅")`)
+	b.until(`!!document.querySelector('[data-person="lilei"] .dot')`) // unread
+	b.do("the agent reads and answers", chromedp.Navigate(sandbox+"/?as=lilei"))
+	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("韩梅梅 请您帮忙"))`)
+	b.do("with the card's button", chromedp.Click(`[data-key^="/session use"]`))
+	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("→ 韩梅梅"))`)
+	b.do("and words", say("马上来"))
+	b.until(`document.querySelector("#talk").innerText.includes("→ 韩梅梅 · 打印机卡纸了")`)
+	b.picture("helpdesk.png")
+	b.do("which the employee reads", chromedp.Navigate(sandbox+"/?as=hanmeimei"))
+	b.until(`document.querySelector("#talk").innerText.includes("马上来")`)
+}

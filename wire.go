@@ -330,14 +330,28 @@ func demo(ctx context.Context, o demoOptions) (code int, err error) {
 		log.Warn("demo: menu", "err", err)
 	}
 	if script == nil {
+		if err := g.seed(ctx, box); err != nil {
+			log.Warn("demo: sample sessions", "err", err)
+		}
 		fmt.Fprintf(o.Out, "listening on http://%s\nsandbox on %s\n\nOpen %s, choose a person and say /help. Ctrl-C ends the demo.\n", ln.Addr(), box.URL(), box.URL())
 		return exitOK, <-ended
 	}
-	if !box.Play(ctx, script, o.Out, func(card []byte) string { return templates.Flatten(card) }, g.settled) {
+	if !box.Play(ctx, script, o.Out, flatten, g.settled) {
 		code = exitFailed
 	}
 	stop()
 	return code, <-ended
+}
+
+func flatten(card []byte) string { return templates.Flatten(card) }
+
+// seed has a desk where nobody ever asked anything play what its sample says.
+func (g *gateway) seed(ctx context.Context, box *sim.Sim) error {
+	some, err := g.store.Conversations(ctx, store.Conversations{All: true, Party: store.Party{Admin: true}, N: 1})
+	if err == nil && len(some) == 0 && !box.Play(ctx, sim.SampleTalk(), io.Discard, flatten, g.settled) {
+		err = errors.New("not every line was answered")
+	}
+	return err
 }
 
 // settled returns when nothing waits to be pushed, or after a moment.

@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 	"errors"
+	"regexp"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -22,7 +24,7 @@ var session = Command{
 		{Name: "list", Alias: []string{"列表"}, Level: bot.Anyone, Run: listSessions},
 		{Name: "use", Alias: []string{"切换"}, Level: bot.Anyone, Usage: "<id>", Run: useSession},
 		{Name: "close", Alias: []string{"结束"}, Level: bot.Anyone, Usage: "[id]", Run: closeSession},
-		{Name: "transfer", Alias: []string{"转接"}, Level: bot.Anyone, Usage: "<id> <userid> [note...]", Run: transferSession},
+		{Name: "transfer", Alias: []string{"转接"}, Level: bot.Anyone, Usage: "<id> [userid] [note...]", Run: transferSession},
 	},
 }
 
@@ -105,7 +107,7 @@ type using struct {
 
 func useSession(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) {
 	by := store.PartyOf(r.User)
-	id, err := tx.ConversationID(ctx, r.Arg("id"), by)
+	id, err := tx.ConversationID(ctx, strings.ToLower(r.Arg("id")), by)
 	if err != nil {
 		return bot.Reply{}, noSession(err)
 	}
@@ -157,7 +159,7 @@ func closeSession(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, err
 // meant is the session with this id, or the current one.
 func meant(ctx context.Context, tx *store.Tx, by store.Party, id string) (string, error) {
 	if id != "" {
-		id, err := tx.ConversationID(ctx, id, by)
+		id, err := tx.ConversationID(ctx, strings.ToLower(id), by)
 		return id, noSession(err)
 	}
 	c, _, err := tx.Current(ctx, by)
@@ -170,13 +172,19 @@ func meant(ctx context.Context, tx *store.Tx, by store.Party, id string) (string
 	return c.ID, err
 }
 
+// conversationID is what the beginning of an id looks like.
+var conversationID = regexp.MustCompile(`^[0-9a-fA-F-]{4,36}$`)
+
 func transferSession(ctx context.Context, tx *store.Tx, r *Request) (bot.Reply, error) {
-	by := store.PartyOf(r.User)
-	id, err := tx.ConversationID(ctx, r.Arg("id"), by)
-	if err != nil {
-		return bot.Reply{}, noSession(err)
+	by, id, to, note := store.PartyOf(r.User), r.Arg("id"), r.Arg("userid"), r.Arg("note")
+	if to == "" || !conversationID.MatchString(id) { // the current one: "/session transfer lucy needs toner"
+		id, to, note = "", id, strings.TrimSpace(to+" "+note)
 	}
-	c, err := tx.Transfer(ctx, id, r.Arg("userid"), r.Arg("note"), by)
+	id, err := meant(ctx, tx, by, id)
+	if err != nil {
+		return bot.Reply{}, err
+	}
+	c, err := tx.Transfer(ctx, id, to, note, by)
 	if err != nil {
 		return bot.Reply{}, noSession(err)
 	}

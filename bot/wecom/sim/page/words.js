@@ -1,7 +1,7 @@
 // The page's own words. What the gateway says is the gateway's business.
 const words = {
   zh: {
-    sandbox: '企业微信沙盒', side: '选择一个人，以他的身份与应用对话。', people: '成员', talk: '对话', menu: '应用菜单', hints: '可以试试',
+    sandbox: '企业微信沙盒', side: '选择一个人，以他的身份与应用对话。', windows: '各开一个窗口，同时扮演：', people: '成员', talk: '对话', menu: '应用菜单', hints: '可以试试',
     say: '输入消息或 /命令', send: '发送', happen: '事件', panel: '幕后', close: '关闭', wire: '线路日志', faults: '故障开关',
     as: (n, app) => `${n} ⇄ ${app}`, inactive: '未激活', disabled: '已停用', left: '已离职', hidden: '不可见',
     passive: '被动回复', push: '推送', passiveHint: '在回调的应答里加密带回', pushHint: '由 message/send 主动推送',
@@ -19,7 +19,7 @@ const words = {
     trouble: '故障中', silence: '还没有任何调用', failed: '操作失败：', lang: 'EN', langTitle: 'Switch to English', unread: '条未读',
   },
   en: {
-    sandbox: 'WeCom sandbox', side: 'Choose a person and talk to the app as them.', people: 'People', talk: 'Conversation', menu: 'App menu', hints: 'Things to try',
+    sandbox: 'WeCom sandbox', side: 'Choose a person and talk to the app as them.', windows: 'Play several at once, each in a window:', people: 'People', talk: 'Conversation', menu: 'App menu', hints: 'Things to try',
     say: 'Message or /command', send: 'Send', happen: 'Events', panel: 'Backstage', close: 'Close', wire: 'Wire log', faults: 'Faults',
     as: (n, app) => `${n} ⇄ ${app}`, inactive: 'not activated', disabled: 'disabled', left: 'left', hidden: 'not visible',
     passive: 'passive', push: 'push', passiveHint: 'came encrypted in the answer to the callback', pushHint: 'sent with message/send',
