@@ -268,6 +268,15 @@ func causes() []cause {
 			link = f.chatLink("agent1", "/login")
 			f.inWeCom("guest1", "/agent/chat?accessToken="+link)
 		}, "agent1 link.make agent1 ok; guest1 link.refuse agent1 refused"},
+		{"an agent is given less to do", func(f *fleet) {
+			f.press("/admin/agents/do", url.Values{"do": {"load"}, "id": {"agent1"}, "load": {"2"}})
+		}, "boss agent.load agent1 ok"},
+		{"and sent home", func(f *fleet) {
+			f.press("/admin/agents/do", url.Values{"do": {"offline"}, "id": {"agent1"}})
+		}, "boss status.set agent1 ok"},
+		{"what was given up is sent again", func(f *fleet) {
+			f.press("/admin/outbox/do", url.Values{"do": {"resend"}, "id": {f.givenUp("agent1")}})
+		}, "boss push.resend agent1 ok"},
 		{"an account cannot sign in", func(f *fleet) {
 			call(f, "POST", "/auth/v1/login", "", `{"username":"ada@example.com","password":"wrong horse"}`, 401)
 		}, "account:# account.login account:# refused"},
@@ -319,6 +328,32 @@ func causes() []cause {
 			f.must(errors.Join(err, beside.Close()))
 		}, "agent3 otp.bind agent3 ok; host keys.rotate # ok"},
 	}
+}
+
+// press sends a form of one of the administrator's pages.
+func (f *fleet) press(path string, fields url.Values) {
+	f.Helper()
+	if status, answer := f.send("POST", f.desks[0].url+path, fields.Encode(), "Content-Type", "application/x-www-form-urlencoded",
+		"Sec-Fetch-Site", "same-origin", "Cookie", "deskbell="+f.token("boss", true)); status != http.StatusSeeOther {
+		f.Errorf("%s: %d %s", path, status, answer)
+	}
+}
+
+// givenUp is the id of a message to somebody that WeCom refused for good.
+func (f *fleet) givenUp(userID string) string {
+	f.Helper()
+	f.box.SetFaults(sim.Faults{Errcode: map[string]sim.Failure{"message/send": {Code: 81013}}})
+	defer f.box.SetFaults(sim.Faults{})
+	f.tx(func(tx *store.Tx) error { return tx.Push(f.Context(), bot.Outgoing{To: userID, Text: "hello"}) })
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		list, err := f.gates[0].store.FindDeliveries(f.Context(), store.DeliveryQuery{State: store.Dead, Text: userID, Limit: 1})
+		f.must(err)
+		if len(list) == 1 {
+			return fmt.Sprint(list[0].ID)
+		}
+	}
+	f.Fatal("it was not given up")
+	return ""
 }
 
 // code1 is what an authenticator shows for a secret now.

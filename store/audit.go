@@ -16,6 +16,7 @@ import (
 var Actions = []struct{ Name, Means string }{
 	{"account.create", "an account was made"},
 	{"account.login", "an account signed in, or (refused) could not"},
+	{"agent.load", "how many sessions an agent has at once was set"},
 	{"app.name", "a pupil chose a name for an app's token"},
 	{"app.revoke", "an app's token was revoked"},
 	{"app.token", "an app got a token of a device, or (refused) could not"},
@@ -57,6 +58,7 @@ var Actions = []struct{ Name, Means string }{
 	{"password.set", "a local password was set"},
 	{"person.leave", "a person was cut off, and of what"},
 	{"person.return", "the directory calls their userid active again"},
+	{"push.resend", "a message that was given up is sent again"},
 	{"role.grant", "an administrator gave a role"},
 	{"role.revoke", "and took it back"},
 	{"session.assign", "a helpdesk session was given to an agent"},

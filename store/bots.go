@@ -231,6 +231,19 @@ func listBots(ctx context.Context, db bun.IDB) ([]Bot, error) {
 	return list, nil
 }
 
+// BotsOf lists an owner's latest bots, at most n, newest first.
+func (s *Store) BotsOf(ctx context.Context, owner Asker, n int) ([]Bot, error) {
+	var rows []botRow
+	if err := selectBots(s.reads, &rows).Where("?", owner.owns()).OrderExpr("b.created_at DESC, b.id DESC").Limit(n).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list bots: %w", err)
+	}
+	list := make([]Bot, len(rows))
+	for i, row := range rows {
+		list[i] = row.bot()
+	}
+	return list, nil
+}
+
 // BotNamed finds a bot by its id, the beginning of it that ShortID gives, or its
 // name, among those of owner first. ErrNotOwner: there is one, of somebody else.
 // ErrExists: the name means several.

@@ -21,6 +21,7 @@ func (s *Set) funcs(l *language) map[string]any {
 		"json":  quote,
 		"say":   l.say,
 		"part":  l.part,
+		"tell":  l.phrase,
 		"when":  func(t time.Time) (string, error) { return l.when(t.In(s.Zone), s.Now().In(s.Zone)) },
 		"ago":   func(t time.Time) (string, error) { return l.ago(s.Now().Sub(t)) },
 		"dur":   l.dur,
