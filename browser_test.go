@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,23 @@ func TestBrowser(t *testing.T) {
 	b.do("asks for a link", say("/login"), chromedp.WaitVisible(`a[href*="accessToken="]`))
 	b.do("and for help", say("/help"))
 	b.until(`[...document.querySelectorAll("[data-msg]")].some(m => m.innerText.includes("/whoami"))`)
+
+	const reached = `[...document.querySelectorAll("#form button, #form input, #form textarea")].filter(e => e.offsetParent && e.tabIndex >= 0)
+		.map(e => (e.getAttribute("aria-label") || e.textContent).trim()).join(", ")`
+	controls := []string{b.eval(reached)}
+	for range 2 { // and back to the first language
+		b.do("reads the page in the other language", chromedp.Click(`#lang`))
+		controls = append(controls, b.eval(reached))
+	}
+	if zh, en := "发送图片或文件, 输入消息或 /命令, 发送", "Send an image or a file, Message or /command, Send"; !slices.Contains(controls, zh) || !slices.Contains(controls, en) {
+		t.Errorf("by keyboard one gets to %q", controls)
+	}
+	b.eval(`(() => { const held = new DataTransfer(), field = document.querySelector("#file");
+		held.items.add(new File(["a,b"], "报价.csv", { type: "text/csv" }));
+		held.items.add(new File([Uint8Array.from(atob("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="), c => c.charCodeAt(0))], "点.png", { type: "image/png" }));
+		field.files = held.files; field.dispatchEvent(new Event("change")); return ""; })()`)
+	b.until(`!!document.querySelector('.mine[data-type="file"] a[download="报价.csv"]') && document.querySelector('.mine[data-type="image"] img')?.naturalWidth === 1`)
+	b.until(`[...document.querySelectorAll(".theirs")].filter(m => m.innerText.includes("命令要以 / 开头")).length === 2`)
 
 	link := b.eval(`document.querySelector('a[href*="accessToken="]').href`)
 	b.do("opens the link", chromedp.Navigate(link), chromedp.WaitVisible(`form button`))
@@ -187,4 +205,33 @@ func (b tab) picture(name string) {
 	if err := os.WriteFile(filepath.Join(pictures, name), shot, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// TestThreeWindows plays an employee and an agent in a window each, as the links
+// of the first page open them.
+func TestThreeWindows(t *testing.T) {
+	_, sandbox := startDemo(t)
+	b := newBrowser(t)
+	b.do("the first page offers a window for each role", looks("light", 1180, 860), chromedp.Navigate(sandbox), chromedp.WaitVisible(`[data-window="boss"]`))
+	if got := b.eval(`[...document.querySelectorAll("[data-window]")].map(a => a.dataset.window).join(" ")`); got != "lilei hanmeimei boss" {
+		t.Errorf("windows for %q", got)
+	}
+	b.do("somebody was here before", chromedp.Click(`[data-person="lucy"]`), chromedp.WaitVisible(`[data-card]`))
+	if seeded := b.eval(`document.querySelector("#talk").innerText`); !strings.Contains(seeded, "换线就好了") || !strings.Contains(seeded, "会话已结束") {
+		t.Errorf("the sample reads\n%s", seeded)
+	}
+	b.do("an agent comes", chromedp.Navigate(sandbox+"/?as=lilei"), chromedp.WaitVisible(`#hints button`), say("/status online"), chromedp.WaitVisible(`[data-card]`))
+	b.do("an employee asks", chromedp.Navigate(sandbox+"/?as=hanmeimei"), chromedp.WaitVisible(`#hints button`), say("/session 打印机卡纸了"), chromedp.WaitVisible(`[data-card]`))
+	b.do("and says more", say("二楼那台"))
+	b.until(`document.title.includes("韩梅梅")`)
+	b.until(`!!document.querySelector('[data-person="lilei"] .dot')`) // unread
+	b.do("the agent reads and answers", chromedp.Navigate(sandbox+"/?as=lilei"))
+	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("韩梅梅 请您帮忙"))`)
+	b.do("with the card's button", chromedp.Click(`[data-key^="/session use"]`))
+	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("→ 韩梅梅"))`)
+	b.do("and words", say("马上来"))
+	b.until(`document.querySelector("#talk").innerText.includes("→ 韩梅梅 · 打印机卡纸了")`)
+	b.picture("helpdesk.png")
+	b.do("which the employee reads", chromedp.Navigate(sandbox+"/?as=hanmeimei"))
+	b.until(`document.querySelector("#talk").innerText.includes("马上来")`)
 }

@@ -31,6 +31,7 @@ type cause struct {
 func causes() []cause {
 	var secret, bearer, link, accountToken, boss, device, config, app string
 	var recovery []string
+	var broadcastCard *sim.Card
 	// code is one nobody has used; beyond any lock.
 	code := func(f *fleet) string {
 		f.pass(25 * time.Hour)
@@ -267,6 +268,15 @@ func causes() []cause {
 			link = f.chatLink("agent1", "/login")
 			f.inWeCom("guest1", "/agent/chat?accessToken="+link)
 		}, "agent1 link.make agent1 ok; guest1 link.refuse agent1 refused"},
+		{"an agent is given less to do", func(f *fleet) {
+			f.press("/admin/agents/do", url.Values{"do": {"load"}, "id": {"agent1"}, "load": {"2"}})
+		}, "boss agent.load agent1 ok"},
+		{"and sent home", func(f *fleet) {
+			f.press("/admin/agents/do", url.Values{"do": {"offline"}, "id": {"agent1"}})
+		}, "boss status.set agent1 ok"},
+		{"what was given up is sent again", func(f *fleet) {
+			f.press("/admin/outbox/do", url.Values{"do": {"resend"}, "id": {f.givenUp("agent1")}})
+		}, "boss push.resend agent1 ok"},
 		{"an account cannot sign in", func(f *fleet) {
 			call(f, "POST", "/auth/v1/login", "", `{"username":"ada@example.com","password":"wrong horse"}`, 401)
 		}, "account:# account.login account:# refused"},
@@ -274,6 +284,33 @@ func causes() []cause {
 			f.send("POST", f.desks[0].url+"/api/v1/user/logout", "", "Authorization", "Bearer "+accountToken)
 		},
 			"account:# token.revoke # ok"},
+		{"somebody else is at the desk", say("agent2", "/status online"), "agent2 status.set agent2 ok"},
+		{"and nobody else", say("agent1", "/status busy"), "agent1 status.set agent1 ok"},
+		{"somebody asks for help", say("guest1", "/session help"),
+			"guest1 session.open # ok; desk session.assign # ok; agent2 link.make agent2 ok; guest1 link.make guest1 ok"},
+		{"somebody else is there again", say("agent1", "/status online"), "agent1 status.set agent1 ok"},
+		{"it is given on", func(f *fleet) {
+			f.tx(func(tx *store.Tx) error {
+				c, err := tx.OpenConversation(f.Context(), "guest1", "")
+				config = c.ID
+				return err
+			})
+			f.say("boss", "/session transfer "+config[:8]+" agent1")
+		}, "desk session.release # ok; boss session.transfer # ok; desk session.assign # ok; agent1 link.make agent1 ok"},
+		{"and closed", say("guest1", "/session close"), "guest1 session.close # ok"},
+		{"and opened again", func(f *fleet) {
+			f.tx(func(tx *store.Tx) error {
+				_, err := tx.Reopen(f.Context(), config, store.Party{Key: "guest1", ID: "guest1"})
+				return err
+			})
+		}, "guest1 session.reopen # ok; desk session.assign # ok; agent1 link.make agent1 ok"},
+		{"and closed for good", say("guest1", "/session close"), "guest1 session.close # ok"},
+		{"everybody is to hear something", func(f *fleet) {
+			before := len(f.box.Inbox("boss"))
+			f.say("boss", "/broadcast the network is down")
+			broadcastCard = f.cardSince(before, "boss", func(c *sim.Card) bool { return strings.HasPrefix(c.Buttons[0].Key, "/sendall ") })
+		}, "boss broadcast.ask # ok"},
+		{"and does", func(f *fleet) { f.box.Press("boss", broadcastCard.TaskID, broadcastCard.Buttons[0].Key) }, "boss broadcast.send # ok"},
 		{"somebody leaves", func(f *fleet) {
 			f.tx(func(tx *store.Tx) error { return tx.CutOff(f.Context(), "guest2", bot.Left) })
 		}, "directory person.leave guest2 ok"},
@@ -291,6 +328,32 @@ func causes() []cause {
 			f.must(errors.Join(err, beside.Close()))
 		}, "agent3 otp.bind agent3 ok; host keys.rotate # ok"},
 	}
+}
+
+// press sends a form of one of the administrator's pages.
+func (f *fleet) press(path string, fields url.Values) {
+	f.Helper()
+	if status, answer := f.send("POST", f.desks[0].url+path, fields.Encode(), "Content-Type", "application/x-www-form-urlencoded",
+		"Sec-Fetch-Site", "same-origin", "Cookie", "deskbell="+f.token("boss", true)); status != http.StatusSeeOther {
+		f.Errorf("%s: %d %s", path, status, answer)
+	}
+}
+
+// givenUp is the id of a message to somebody that WeCom refused for good.
+func (f *fleet) givenUp(userID string) string {
+	f.Helper()
+	f.box.SetFaults(sim.Faults{Errcode: map[string]sim.Failure{"message/send": {Code: 81013}}})
+	defer f.box.SetFaults(sim.Faults{})
+	f.tx(func(tx *store.Tx) error { return tx.Push(f.Context(), bot.Outgoing{To: userID, Text: "hello"}) })
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		list, err := f.gates[0].store.FindDeliveries(f.Context(), store.DeliveryQuery{State: store.Dead, Text: userID, Limit: 1})
+		f.must(err)
+		if len(list) == 1 {
+			return fmt.Sprint(list[0].ID)
+		}
+	}
+	f.Fatal("it was not given up")
+	return ""
 }
 
 // code1 is what an authenticator shows for a secret now.

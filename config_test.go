@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -319,5 +320,13 @@ func equal[T any](t *testing.T, got, want T) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// What is limited is what config.toml names, and nothing beside it.
+func TestThereAreNoOtherLimits(t *testing.T) {
+	names := slices.Sorted(maps.Keys(newLimits(Defaults(), nil).Rates))
+	if got := strings.Join(names, " "); got != "commands_per_person links_per_person login_per_account login_per_address" {
+		t.Error(got)
 	}
 }

@@ -47,6 +47,23 @@ func (b tab) count(selector string) string {
 	return b.eval("String(document.querySelectorAll(`" + selector + "`).length)")
 }
 
+// fits holds the page against a phone, and against words nobody can break: it is
+// never wider than the window, and what is to be pressed is large enough. The
+// page is spoilt after that.
+func (b tab) fits(page string) {
+	b.t.Helper()
+	const wide = `document.documentElement.scrollWidth > window.innerWidth`
+	b.do(page+" on a phone", looks("light", 360, 640))
+	if b.eval(`String(`+wide+` || [...document.querySelectorAll("button, input:not([type=hidden])")].some(e => e.offsetHeight < 44))`) != "false" {
+		b.t.Errorf("%s does not fit on a phone", page)
+	}
+	b.eval(`String([...document.querySelectorAll("main *")].filter(e => e.childElementCount == 0 && e.innerText).forEach(e => e.innerText = "W".repeat(254)))`)
+	if b.eval(`String(`+wide+`)`) != "false" {
+		b.t.Errorf("%s is too wide for long words", page)
+	}
+	b.do("as before", looks("light", 720, 620))
+}
+
 // TestSharingInBrowser goes through sharing a bot as it happens: the administrator
 // makes it, shares it and makes an account in the chat; the customer takes the
 // password, opens the link and signs in; the administrator sees it and revokes.
@@ -86,6 +103,7 @@ func TestSharingInBrowser(t *testing.T) {
 	// What the picture shows is no password of anybody's.
 	b.eval(`document.querySelector(".secret code").innerText = "k7qm-x3fw-9acd-h2pt"`)
 	b.picture("password.png")
+	b.fits("the password")
 	b.do("opens it again", chromedp.Navigate(handOver))
 	if again := page(); strings.Contains(again, password) || !strings.Contains(again, "/user reset") {
 		t.Errorf("once more it shows\n%s", again)
@@ -95,13 +113,15 @@ func TestSharingInBrowser(t *testing.T) {
 	if strings.Contains(page(), "Good day") {
 		t.Errorf("a stranger sees\n%s", page())
 	}
-	b.do("signs in with a wrong password", chromedp.SendKeys(`input[name="username"]`, "kim"), chromedp.SendKeys(`input[name="password"]`, "wrong password"), chromedp.Click(`form button`), chromedp.WaitVisible(`[role="alert"]`))
+	b.fits("the sign-in")
+	b.do("signs in with a wrong password", chromedp.Navigate(share), chromedp.SendKeys(`input[name="username"]`, "kim"), chromedp.SendKeys(`input[name="password"]`, "wrong password"), chromedp.Click(`form button`), chromedp.WaitVisible(`[role="alert"]`))
 	b.do("and with the right one", chromedp.SendKeys(`input[name="password"]`, password), chromedp.Click(`form button`), chromedp.WaitVisible(`.welcome`))
 	if seen := page(); !strings.Contains(seen, "Good day!") || !strings.Contains(seen, "How long is the warranty?") || strings.Contains(seen, "not for customers") {
 		t.Errorf("the customer sees\n%s", seen)
 	}
 	b.until(`document.querySelector(".bot img").naturalWidth > 0`) // the page may show the picture
 	b.picture("share.png")
+	b.fits("the share")
 
 	b.do("the administrator looks at the shares", chromedp.Navigate(sandbox), chromedp.Click(`[data-person="boss"]`), say("/share list"))
 	b.until(`[...document.querySelectorAll("[data-card]")].some(c => c.innerText.includes("1 次"))`)
@@ -110,5 +130,26 @@ func TestSharingInBrowser(t *testing.T) {
 	b.do("the customer is out", chromedp.Navigate(share))
 	if gone := page(); b.count("main") != "1" || b.count("form") != "0" || strings.Contains(gone, "Good day") {
 		t.Errorf("after it was revoked the page shows\n%s", gone)
+	}
+}
+
+// TestDevicePasswordInBrowser sets the password of a device as its owner does.
+func TestDevicePasswordInBrowser(t *testing.T) {
+	gateway, sandbox := startDemo(t)
+	b := newBrowser(t)
+	const link = `[...document.querySelectorAll("a")].map(a => a.href).find(h => h.includes("/password?accessToken=dbd")) ?? ""`
+	b.do("a member makes a device", looks("light", 720, 620), chromedp.Navigate(sandbox), chromedp.Click(`[data-person="hanmeimei"]`), say("/device new class-3a"), say("/device auth add class-3a student readonly"))
+	b.until(`(` + link + `) != ""`)
+	address := b.eval(link)
+	b.do("opens the link", chromedp.Navigate(address), chromedp.WaitVisible(`input[name="again"]`))
+	b.fits("the password of a device")
+	b.do("types it twice", chromedp.Navigate(address), chromedp.SendKeys(`input[name="password"]`, "rainbow"), chromedp.SendKeys(`input[name="again"]`, "rainbow"), chromedp.Click(`form button`))
+	b.until(`document.querySelectorAll("form").length == 0`)
+	b.do("opens it again", chromedp.Navigate(address))
+	if b.count("form") != "0" {
+		t.Errorf("once more it shows\n%s", b.eval(`document.body.innerText`))
+	}
+	if app := post(t, gateway+"/apps/auth/token", "", `{"namespace":"class-3a","password":"rainbow","appId":"board"}`); app["deviceType"] != "student" || app["isReadOnly"] != true {
+		t.Errorf("%v", app)
 	}
 }

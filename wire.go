@@ -38,9 +38,11 @@ type gateway struct {
 	client  *wecom.Client
 	runner  *commands.Runner
 	outbox  *store.Outbox
+	media   *store.Collector
 	server  *api.Server
 	logins  *store.Logins
 	leavers *store.Leavers
+	cries   *store.Broadcasts
 	metrics *api.Metrics
 }
 
@@ -93,11 +95,13 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	})
 	directory := &store.Directory{Store: g.store, Lookup: g.client.Person, TTL: cfg.Directory.CacheTTL}
 	g.leavers = &store.Leavers{Directory: directory}
+	g.cries = &store.Broadcasts{Directory: directory, List: g.client.Visible}
 	atWeCom := signIn(cfg, g.client, directory)
 	g.logins = &store.Logins{Store: g.store, Directory: directory, WhoIs: atWeCom.Who}
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
 	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
+	g.media = &store.Collector{Store: g.store, Fetcher: g.client, Settled: func(ctx context.Context, tx *store.Tx, m store.Media) error { return tx.MediaSettled(ctx, m) }}
 	if g.runner, err = commands.NewRunner(commands.Options{
 		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
 		Directory: directory,
@@ -145,7 +149,7 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var beside sync.WaitGroup
-	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.follow} {
+	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.cries.Run, g.media.Run, g.follow} {
 		beside.Go(func() { run(work) })
 	}
 	served := make(chan error, 1)
@@ -204,14 +208,10 @@ func signIn(cfg Config, client *wecom.Client, directory *store.Directory) api.Si
 // newLimits are the limits of contract: of what a person says, and of the public
 // routes that take a secret.
 func newLimits(cfg Config, shared *store.Redis) *store.Limits {
-	limits := &store.Limits{Redis: shared, Rates: map[string]store.Rate{
+	return &store.Limits{Redis: shared, Rates: map[string]store.Rate{
 		"commands_per_person": rate(cfg.Limits.CommandsPerPerson), "links_per_person": rate(cfg.Limits.LinksPerPerson),
 		"login_per_address": rate(cfg.Limits.LoginPerAddress), "login_per_account": rate(cfg.Limits.LoginPerAccount),
 	}}
-	if cfg.Limits.LoginPerAccount.N > 0 { // wrong passwords of a device, over a longer time than a minute
-		limits.Rates["namespace_per_address"], limits.Rates["namespace"] = store.Rate{N: 30, Per: time.Hour}, store.Rate{N: 200, Per: time.Hour}
-	}
-	return limits
 }
 
 func rate(r settings.Rate) store.Rate { return store.Rate{N: r.N, Per: r.Per} }
@@ -330,14 +330,28 @@ func demo(ctx context.Context, o demoOptions) (code int, err error) {
 		log.Warn("demo: menu", "err", err)
 	}
 	if script == nil {
+		if err := g.seed(ctx, box); err != nil {
+			log.Warn("demo: sample sessions", "err", err)
+		}
 		fmt.Fprintf(o.Out, "listening on http://%s\nsandbox on %s\n\nOpen %s, choose a person and say /help. Ctrl-C ends the demo.\n", ln.Addr(), box.URL(), box.URL())
 		return exitOK, <-ended
 	}
-	if !box.Play(ctx, script, o.Out, func(card []byte) string { return templates.Flatten(card) }, g.settled) {
+	if !box.Play(ctx, script, o.Out, flatten, g.settled) {
 		code = exitFailed
 	}
 	stop()
 	return code, <-ended
+}
+
+func flatten(card []byte) string { return templates.Flatten(card) }
+
+// seed has a desk where nobody ever asked anything play what its sample says.
+func (g *gateway) seed(ctx context.Context, box *sim.Sim) error {
+	some, err := g.store.Conversations(ctx, store.Conversations{All: true, Party: store.Party{Admin: true}, N: 1})
+	if err == nil && len(some) == 0 && !box.Play(ctx, sim.SampleTalk(), io.Discard, flatten, g.settled) {
+		err = errors.New("not every line was answered")
+	}
+	return err
 }
 
 // settled returns when nothing waits to be pushed, or after a moment.

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,61 +21,38 @@ const appHeader = "x-app-token"
 // app gives the caller of a route for apps, by the token in the one header or
 // the other.
 func (s *Server) app(ctx context.Context, r *req) (caller, error) {
-	bearers, own := r.ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization), r.ctx.Request.Header.PeekAll(appHeader)
-	if len(bearers)+len(own) == 0 {
-		return caller{}, unauthorized("an app's token is needed")
+	tokens := slices.Clone(r.ctx.Request.Header.PeekAll(appHeader)) // the next PeekAll uses the same memory
+	for _, field := range r.ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization) {
+		scheme, rest, _ := bytes.Cut(field, []byte(" "))
+		if strings.EqualFold(string(scheme), "Bearer") { // any other is for a proxy on the way
+			tokens = append(tokens, rest)
+		}
 	}
-	if len(bearers)+len(own) > 1 || r.ctx.QueryArgs().Has(tokenParam) {
+	switch {
+	case len(tokens) == 0:
+		return caller{}, unauthorized("an app's token is needed")
+	case len(tokens) > 1 || r.ctx.QueryArgs().Has(tokenParam):
 		return caller{}, badRequest("Authorization", "one credential only, and not in the URL")
 	}
-	var token string
-	if len(own) == 1 {
-		token = string(own[0])
-	} else {
-		scheme, rest, _ := strings.Cut(string(bearers[0]), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return caller{}, unauthorized("an app's token is needed")
-		}
-		token = rest
-	}
-	app, err := s.o.Store.App(ctx, token)
+	app, err := s.o.Store.App(ctx, string(tokens[0]))
 	if errors.Is(err, store.ErrNotFound) {
 		return caller{}, unauthorized("the token is unknown, expired or revoked")
 	}
 	return caller{app: &app}, err
 }
 
-// The limits on tries at a namespace, beside those of every login. They are
-// given back when the password was right: a class may come in at once, and the
-// try told nobody anything.
-const (
-	perNamespace          = "namespace"
-	perAddressAtNamespace = "namespace_per_address"
-	perAccount            = "login_per_account"
-)
-
-// tries counts a try at a namespace. right takes it back.
+// tries counts a try at a namespace. right takes it back, for a password that was
+// right: a class may come in at once, and the try told nobody anything.
 func (r *req) tries(ctx context.Context, namespace string) (right func(), err error) {
-	key := r.s.o.Store.NamespaceKey(namespace)
-	right = func() {}
-	if r.s.o.Limit == nil {
-		return right, nil
+	key := "namespace:" + r.s.o.Store.NamespaceKey(namespace)
+	if err := r.limitedAs(ctx, key); err != nil {
+		return nil, err
 	}
-	counted := [][2]string{{perAddressAtNamespace, r.address() + "/" + key}, {perAccount, "namespace:" + key}, {perNamespace, key}}
-	for i, c := range counted {
-		wait := r.s.o.Limit(ctx, c[0], c[1])
-		if wait > 0 {
-			right()
-			return nil, tooMany(wait)
+	return func() {
+		if r.s.o.GiveBack != nil {
+			r.s.o.GiveBack(ctx, perAccount, key)
 		}
-		before := right
-		right = func() {
-			if before(); r.s.o.GiveBack != nil {
-				r.s.o.GiveBack(ctx, counted[i][0], counted[i][1])
-			}
-		}
-	}
-	return right, nil
+	}, nil
 }
 
 // noEntry is what a try is refused with: an unknown namespace and a wrong

@@ -150,7 +150,10 @@ func (s *Server) share(ctx context.Context, r *req) (any, error) {
 
 // isoForms are the forms of ISO 8601 people write a moment in. Without an offset
 // it is UTC.
-var isoForms = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02", "20060102T150405Z0700"}
+var isoForms = []string{
+	time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04Z07", "2006-01-02T15:04:05", "2006-01-02T15:04",
+	"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02", "20060102T150405Z0700",
+}
 
 // moment reads when something is to end: ISO 8601, or how long from now, as 7d.
 func moment(text string, now time.Time) (time.Time, error) {
@@ -164,12 +167,13 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if err != nil && len(text) > 1 && ahead.UnmarshalJSON([]byte(`"`+text+`"`)) == nil {
 		at, err = now.Add(time.Duration(ahead)), nil
 	}
+	at = at.UTC().Truncate(time.Second) // as it will be kept
 	switch {
 	case err != nil:
 		return at, badRequest("expires_at", `is neither ISO 8601, as "2027-01-31T18:00:00+08:00", nor how long, as "7d"`)
 	case !at.After(now):
 		return at, badRequest("expires_at", "is in the past")
-	case at.Year() > 9999:
+	case at.Year() > 9999: // which no JSON can say
 		return at, badRequest("expires_at", "is too far ahead")
 	}
 	return at, nil

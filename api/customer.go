@@ -79,11 +79,7 @@ func (s *Server) shareSay(ctx context.Context, r *req) (any, error) {
 	if r.byScript() {
 		return unsent(status, text), nil
 	}
-	b, err := s.o.Store.Bot(ctx, sh.Bot)
-	if err != nil {
-		return nil, err
-	}
-	return s.shareView(ctx, r, b, sh, a, composer{Draft: r.Form("content"), Trouble: text}, status)
+	return s.shareView(ctx, r, sh, a, composer{Draft: r.Form("content"), Trouble: text}, status)
 }
 
 var errShareOver = errors.New("the share is good no more")
@@ -123,7 +119,7 @@ func (s *Server) shareSeen(ctx context.Context, r *req) (any, error) {
 	return s.noteSeen(ctx, r, c, a.PartyOf())
 }
 
-// sharePart is a part of the page that it asks for itself: that opens nothing.
+// sharePart is a part of the page, which asks for it itself.
 func (s *Server) sharePart(ctx context.Context, r *req) (any, error) {
 	a, sh, stop, err := s.guestOf(ctx, r)
 	if stop != nil || err != nil {
@@ -153,7 +149,11 @@ func (t *pane) asGuest() {
 }
 
 // shareView is the page: the bot's greeting, and the conversation with the desk.
-func (s *Server) shareView(ctx context.Context, r *req, b store.Bot, sh store.Share, a store.Account, form composer, status int) (any, error) {
+func (s *Server) shareView(ctx context.Context, r *req, sh store.Share, a store.Account, form composer, status int) (any, error) {
+	b, err := s.o.Store.Bot(ctx, sh.Bot)
+	if err != nil {
+		return nil, err
+	}
 	g := b.Greeting()
 	avatar, from := safeAvatar(g.AvatarURL, s.origin)
 	if from != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"deskbell/bot"
 	"deskbell/store"
 )
 
@@ -24,6 +25,7 @@ type frame struct {
 type menuItem struct {
 	Name, Path string
 	Here       bool
+	Admin      bool // one of the administrator's pages, but the one where they begin
 }
 
 // menus lists the pages that are in the menu, and who sees them there.
@@ -34,7 +36,12 @@ var menus = []struct {
 	{"chat", "/chat", anyone},
 	{"desk", "/agent/chat", theAgents},
 	{"welcome", "/admin/welcome", theAdmins},
-	{"outbox", outboxPath, adminsOTP},
+	{"agents", "/admin/agents", adminsOTP},
+	{"shares", "/admin/shares", adminsOTP},
+	{"users", "/admin/users", adminsOTP},
+	{"tokens", "/admin/tokens", adminsOTP},
+	{"outbox", "/admin/outbox", adminsOTP},
+	{"audit", "/admin/audit", adminsOTP},
 }
 
 // frame is the frame of the page that is being answered. For nobody it has a
@@ -49,7 +56,7 @@ func (r *req) frame() frame {
 	path := r.Path()
 	for _, m := range menus {
 		if r.s.admit(m.may, r.who) == nil {
-			f.Menu = append(f.Menu, menuItem{m.name, m.path, path == m.path || strings.HasPrefix(path, m.path+"/")})
+			f.Menu = append(f.Menu, menuItem{m.name, m.path, path == m.path || strings.HasPrefix(path, m.path+"/"), m.may.level == bot.Admin && !m.may.weak})
 		}
 	}
 	f.Flash = r.flashed()

@@ -199,12 +199,14 @@ func (s *Server) list(ctx context.Context, r *req) (l listed, err error) {
 		}
 	}
 	l.page = p
+	p.Limit++ // one more than wanted tells whether there is more, however many were removed meanwhile
 	if l.values, l.total, err = s.o.Store.Values(ctx, *r.who.app, p); err != nil {
 		return l, err
 	}
-	if next := p.Skip + len(l.values); next < l.total && len(l.values) == p.Limit {
+	if p.Limit--; len(l.values) > p.Limit {
+		l.values = l.values[:p.Limit]
 		last := l.values[p.Limit-1]
-		q := url.Values{"sortBy": {p.By}, "sortDir": {"asc"}, "limit": {strconv.Itoa(p.Limit)}, "skip": {strconv.Itoa(next)}, "after": {last.Key}}
+		q := url.Values{"sortBy": {p.By}, "sortDir": {"asc"}, "limit": {strconv.Itoa(p.Limit)}, "skip": {strconv.Itoa(p.Skip + p.Limit)}, "after": {last.Key}}
 		if p.Down {
 			q.Set("sortDir", "desc")
 		}

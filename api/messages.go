@@ -17,6 +17,7 @@ type deskMessage struct {
 	Role      string    `json:"role" enum:"user assistant system"`
 	Content   string    `json:"content"`
 	CreatedAt time.Time `json:"created_at"`
+	Media     string    `json:"media,omitzero"` // path of what was sent instead of words; 404 until it is here
 }
 
 func (s *Server) showMessage(lang string, m store.Said) (deskMessage, error) {
@@ -24,7 +25,11 @@ func (s *Server) showMessage(lang string, m store.Said) (deskMessage, error) {
 	if text == "" {
 		text = m.Content
 	}
-	return deskMessage{m.ID, m.Conversation, m.Role, text, m.CreatedAt.UTC()}, err
+	shown := deskMessage{m.ID, m.Conversation, m.Role, text, m.CreatedAt.UTC(), ""}
+	if m.Media != "" {
+		shown.Media = "/api/sessions/" + m.Conversation + "/media/" + m.Media
+	}
+	return shown, err
 }
 
 // desksWords are what the desk itself says in a message, "" for those of people.

@@ -170,6 +170,7 @@ var operations = map[string]operation{
 	"GET /api/sessions/{id}/export": {id: "exportSession", says: "A session as a file", query: []parameter{
 		{"format", "A page for people, or JSON.", object{"type": "string", "enum": []string{"html", "json"}, "default": "html"}},
 	}, out: file{}, fails: []int{missing}},
+	"GET /api/sessions/{id}/media/{media}": {id: "sessionMedium", says: "A picture, voice, video or file that was sent in a session", out: file{}, fails: []int{missing}},
 
 	"POST /api/auth/wecom/login": {id: "wecomLogin", says: "Sign in with a code of WeCom's", in: wecomLoginRequest{}, needs: []string{"code"}, out: signedInMember{},
 		fails: []int{unproven}},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -31,7 +30,6 @@ const (
 	signInPath  = "/auth/wecom"
 	signInAgain = signInPath + "?next=%2F"
 	signOutPath = "/logout"
-	outboxPath  = "/admin/outbox"
 )
 
 // enter admits the caller of a page by the cookie. stop, when it is not nil, is
@@ -98,34 +96,6 @@ func (s *Server) home(_ context.Context, r *req) (any, error) {
 		Frame frame
 		Area  string
 	}{r.frame(), area}}}, nil
-}
-
-// outbox lists what could not be delivered.
-func (s *Server) outbox(ctx context.Context, r *req) (any, error) {
-	pending, dead, err := s.o.Store.Depth(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.o.Store.Deliveries(ctx, "dead", 100)
-	if err != nil {
-		return nil, err
-	}
-	type item struct {
-		ID        int64
-		To        string
-		CreatedAt time.Time
-		Attempts  int
-		LastError string
-	}
-	items := make([]item, len(list))
-	for i, d := range list {
-		items[i] = item{d.ID, d.To, d.CreatedAt, d.Tries, d.LastError}
-	}
-	return live{view{fasthttp.StatusOK, "outbox", struct {
-		Frame         frame
-		Pending, Dead int
-		Items         []item
-	}{r.frame(), pending, dead, items}}}, nil
 }
 
 // write answers with the page, in the person's language.

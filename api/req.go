@@ -111,12 +111,15 @@ func (r *req) limited(ctx context.Context) error {
 	return nil
 }
 
+// perAccount is the limit on tries at one account, or one namespace.
+const perAccount = "login_per_account"
+
 // limitedAs counts a try at the secret of an account, under its canonical key.
 func (r *req) limitedAs(ctx context.Context, key string) error {
 	if r.s.o.Limit == nil {
 		return nil
 	}
-	if wait := r.s.o.Limit(ctx, "login_per_account", key); wait > 0 {
+	if wait := r.s.o.Limit(ctx, perAccount, key); wait > 0 {
 		return tooMany(wait)
 	}
 	return nil

@@ -48,7 +48,8 @@ func newRouter(table []route) router {
 
 // match gives every route at path, one for each method, and what the holes of
 // the path hold. A path is first looked for whole: /admin/outbox wins over
-// /admin/{page...}.
+// /admin/{page...}, which takes the methods it has none for. A hole for one part
+// takes nothing of what has a name: /kv/_info is no /kv/{key} of any method.
 func (r *router) match(path, method string) (rt *route, holes []string, allow []string) {
 	found := r.exact[path]
 	if rt := pick(found, method); rt != nil {
@@ -56,7 +57,7 @@ func (r *router) match(path, method string) (rt *route, holes []string, allow []
 	}
 	for _, p := range r.patterns {
 		filled, ok := p.match(path)
-		if !ok {
+		if !ok || len(r.exact[path]) > 0 && !p.rest() {
 			continue
 		}
 		if rt := pick(p.routes, method); rt != nil {
@@ -91,6 +92,9 @@ func methods(routes []*route) []string {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// rest reports whether the last hole takes all that is left of a path.
+func (p pattern) rest() bool { return strings.HasSuffix(p.segments[len(p.segments)-1], "...}") }
 
 func (p pattern) match(path string) (holes []string, ok bool) {
 	rest := path

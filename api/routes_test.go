@@ -117,7 +117,10 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		{"GET", "/devices/1/2/3", 404, `{"success":false,"message":"no such path"}`, ""},
 		{"GET", "/kv/key/value", 404, `{"success":false,"message":"no such path"}`, ""},
 		{"PUT", "/api/v1/user/me", 405, `{"message":"allowed here: GET, HEAD","code":405,"data":null}`, "GET, HEAD"},
-		{"GET", "/api/v1/tokens/exchange", 405, `{"message":"allowed here: DELETE, POST","code":405,"data":null}`, "DELETE, POST"},
+		{"GET", "/api/v1/tokens/exchange", 405, `{"message":"allowed here: POST","code":405,"data":null}`, "POST"},
+		{"GET", "/kv/_batchimport", 405, `{"success":false,"message":"allowed here: POST"}`, "POST"},
+		{"DELETE", "/kv/_keys", 405, `{"success":false,"message":"allowed here: GET, HEAD"}`, "GET, HEAD"},
+		{"PUT", "/kv/key", 405, `{"success":false,"message":"allowed here: DELETE, GET, HEAD, POST"}`, "DELETE, GET, HEAD, POST"},
 		{"DELETE", "/healthz", 405, `{"message":"allowed here: GET, HEAD","code":405}`, "GET, HEAD"},
 		{"PATCH", "/admin/outbox", 405, `{"message":"allowed here: GET, HEAD, POST","code":405}`, "GET, HEAD, POST"},
 	} {
@@ -131,12 +134,13 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 func TestMatch(t *testing.T) {
 	ro := newRouter([]route{
 		{method: "GET", path: "/a"}, {method: "GET", path: "/a/{id}"}, {method: "PUT", path: "/a/{id}"},
-		{method: "GET", path: "/a/{id}/b"}, {method: "GET", path: "/c/{rest...}"}, {method: "GET", path: "/c/own"},
+		{method: "GET", path: "/a/{id}/b"}, {method: "GET", path: "/c/{rest...}"}, {method: "GET", path: "/c/own"}, {method: "POST", path: "/c/{rest...}"},
+		{method: "GET", path: "/a/own"},
 	})
 	for _, c := range []struct{ method, path, want, holes string }{
 		{"GET", "/a", "/a", ""}, {"GET", "/a/", "", ""}, {"GET", "/a/1", "/a/{id}", "1"}, {"PUT", "/a/1", "/a/{id}", "1"},
 		{"GET", "/a/1/b", "/a/{id}/b", "1"}, {"GET", "/a/1/b/", "", ""}, {"GET", "/a//b", "", ""}, {"HEAD", "/c/x/y", "/c/{rest...}", "x/y"},
-		{"GET", "/c/own", "/c/own", ""}, {"GET", "/c", "", ""}, {"GET", "/", "", ""},
+		{"GET", "/c/own", "/c/own", ""}, {"POST", "/c/own", "/c/{rest...}", "own"}, {"GET", "/a/own", "/a/own", ""}, {"PUT", "/a/own", "", ""}, {"GET", "/c", "", ""}, {"GET", "/", "", ""},
 	} {
 		rt, holes, _ := ro.match(c.path, c.method)
 		got := ""

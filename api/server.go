@@ -137,6 +137,7 @@ func New(o Options) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:                      s.serve,
 		ErrorHandler:                 s.malformed,
+		HeaderReceived:               patience,
 		Logger:                       printer{o.Log},
 		ReadTimeout:                  readTime,
 		WriteTimeout:                 writeTime,

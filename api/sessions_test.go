@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -220,7 +221,7 @@ func TestRefusedSessions(t *testing.T) {
 			{"hanmeimei", "GET", "/api/sessions/00000000-0000-0000-0000-000000000000", "", 404, "not found", nil},
 			{"hanmeimei", "POST", at + "/close", `{"why":"no"}`, 400, "why: unknown field", nil},
 			{"hanmeimei", "POST", at + "/messages", `{"content":" \n"}`, 400, "content: is empty", nil},
-			{"hanmeimei", "POST", at + "/messages", `{"content":"` + long + `"}`, 400, "content: is longer than 1800 bytes", nil},
+			{"hanmeimei", "POST", at + "/messages", `{"content":"` + long + `"}`, 400, "content: is longer than 8000 bytes", nil},
 			{"hanmeimei", "POST", at + "/messages", `{"content":"a\u0000b"}`, 400, "content: has control", nil},
 			{"hanmeimei", "POST", at + "/messages", `{"content":"a","media":"1"}`, 400, "media: unknown", nil},
 			{"hanmeimei", "POST", at + "/messages", `{"content":"a"}`, 400, "Idempotency-Key:", []with{{"Idempotency-Key", strings.Repeat("k", 129)}}},
@@ -253,15 +254,32 @@ func TestRefusedSessions(t *testing.T) {
 	})
 }
 
+// sends has a file sent in a session, by whoever asked, and gives its id.
+func (f *floor) sends(session string) (id string) {
+	f.Helper()
+	id = f.keep("a.txt", []byte("hello"))
+	all := store.Party{Admin: true}
+	f.ok(f.o.Store.Tx(f.Context(), func(tx *store.Tx) error {
+		c, err := tx.Conversation(f.Context(), path.Base(session), all)
+		if err != nil {
+			return err
+		}
+		_, _, err = tx.Say(f.Context(), c, store.Party{Key: c.Asker, ID: c.AskerID}, store.Words{Content: "a.txt", Media: id})
+		return err
+	}))
+	return id
+}
+
 // Whose session it is decides, on every route there is for one: to others it is
 // not there.
 func TestSessionsOfOthers(t *testing.T) {
 	eachFloor(t, func(f *floor) {
 		f.status("lilei", "online")
 		asked, kims := f.asks("hanmeimei"), f.kimAsks()
+		sent := map[string]string{asked: f.sends(asked), kims: f.sends(kims)}
 		n := 0
 		for _, rt := range f.table() {
-			path, ok := strings.CutPrefix(rt.path, "/api/sessions/{id}")
+			rest, ok := strings.CutPrefix(rt.path, "/api/sessions/{id}")
 			if !ok {
 				continue
 			}
@@ -277,16 +295,16 @@ func TestSessionsOfOthers(t *testing.T) {
 					case who == "boss", who == "master key", strings.Contains(parties, who):
 						want = 0
 					}
-					body := map[string]string{"/transfer": `{"agent":"nobody"}`, "/messages": `{"content":"x"}`, "/seen": `{"message":"x"}`}[path]
+					body := map[string]string{"/transfer": `{"agent":"nobody"}`, "/messages": `{"content":"x"}`, "/seen": `{"message":"x"}`}[rest]
 					if rt.method == "GET" {
 						body = ""
 					}
 					method := rt.method
-					if path == "/events" && want == 0 {
+					if rest == "/events" && want == 0 {
 						method = "HEAD" // which finds out as much, and ends
 					}
-					got := f.as(who, method, session+path, body).StatusCode()
-					if want != 0 && got != want || want == 0 && (got == 401 || got == 404 || got >= 500 || got == 403 && path != "/transfer") {
+					got := f.as(who, method, session+strings.Replace(rest, "{media}", sent[session], 1), body).StatusCode()
+					if want != 0 && got != want || want == 0 && (got == 401 || got == 404 || got >= 500 || got == 403 && rest != "/transfer") {
 						f.Errorf("%s %s as %s, of %s: %d", method, rt.path, who, parties, got)
 					}
 				}
@@ -295,6 +313,8 @@ func TestSessionsOfOthers(t *testing.T) {
 		if n < 9 {
 			f.Errorf("%d routes", n)
 		}
+		// What was sent in one session is not to be had through another.
+		f.want(f.as("boss", "GET", asked+"/media/"+sent[kims], ""), 404)
 	})
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,36 +20,26 @@ import (
 var deadShare = view{fasthttp.StatusNotFound, "sharedead", nil}
 
 // sharePage shows the bot and the desk to an end user who is signed in, and lets
-// others sign in. Only the first counts as an opening, so previews do not.
+// others sign in. Looking counts nothing, whoever looks, for browsers and scanners
+// look ahead: a sign-in is what counts as an opening.
 func (s *Server) sharePage(ctx context.Context, r *req) (any, error) {
 	token := r.holes[0]
 	who, err := s.caller(ctx, s.guest.read(r.ctx))
 	if p, ok := errors.AsType[*problem](err); err != nil && (!ok || p.status != fasthttp.StatusUnauthorized) {
 		return nil, err
 	}
-	if err != nil || who.account == nil || !who.account.IsEndUser || looksAhead(r) {
+	if err != nil || who.account == nil || !who.account.IsEndUser {
 		return s.shareForm(ctx, r, nil)
 	}
 	r.who = who
 	if r.part() != "" {
 		return s.sharePart(ctx, r)
 	}
-	b, err := s.o.Store.OpenShare(ctx, token, *who.account)
-	if err != nil {
-		return s.noShare(ctx, r, err)
-	}
 	sh, err := s.o.Store.PeekShare(ctx, token)
 	if err != nil {
 		return s.noShare(ctx, r, err)
 	}
-	return s.shareView(ctx, r, b, sh, *who.account, composer{Draft: r.Query("text")}, fasthttp.StatusOK)
-}
-
-// looksAhead reports a request whose answer nobody may ever see.
-func looksAhead(r *req) bool {
-	h := &r.ctx.Request.Header
-	purpose := string(h.Peek("Sec-Purpose")) + string(h.Peek("Purpose")) + string(h.Peek("X-Moz"))
-	return r.ctx.IsHead() || strings.Contains(purpose, "prefetch") || strings.Contains(purpose, "prerender") || strings.Contains(purpose, "preview")
+	return s.shareView(ctx, r, sh, *who.account, composer{Draft: r.Query("text")}, fasthttp.StatusOK)
 }
 
 // noShare answers for a share that is none, which is counted: nobody gets to
@@ -107,6 +98,9 @@ func (s *Server) shareSignIn(ctx context.Context, r *req) (any, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if _, err := s.o.Store.OpenShare(ctx, token, account); err != nil { // it ended while the password was looked at
+		return s.noShare(ctx, r, cmp.Or(s.revoke(ctx, caller{account: &account, session: session}), err))
 	}
 	s.guest.set(r.ctx, access, session.ExpiresAt)
 	return redirect{fasthttp.StatusSeeOther, shareLink(token)}, nil

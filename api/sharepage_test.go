@@ -63,13 +63,10 @@ func TestSharePage(t *testing.T) {
 		in := d.form(page, signInAsKim)
 		d.leadsTo(in, 303, page)
 		cookie := d.guestCookie(in)
-		if opens := d.opensOf(bot); opens[0] != 0 {
-			t.Errorf("%d opens before anybody saw it", opens[0])
-		}
-		for _, ahead := range []with{{"Sec-Purpose", "prefetch;prerender"}, {"Purpose", "prefetch"}, {"X-Moz", "prefetch"}} {
-			d.want(d.do("GET", page, "", cookie, ahead), 200, `name="password"`)
-		}
 		d.want(d.do("HEAD", page, "", cookie), 200)
+		for range 3 {
+			d.want(d.do("GET", page, "", cookie), 200)
+		}
 		seen := d.do("GET", page, "", cookie)
 		d.want(seen, 200, "售后助手", "您好！&lt;script&gt;", "怎么退货？", "保修多久？", `src="https://cdn.example.com/a.png"`, "显示思考过程", "brief", "（kim）")
 		for _, secret := range []string{"the owner", "boss", "Ma Boss", "system_prompt", bot} {
@@ -81,7 +78,7 @@ func TestSharePage(t *testing.T) {
 			t.Error(policy)
 		}
 		if opens := d.opensOf(bot); opens[0] != 1 {
-			t.Errorf("%d opens after one", opens[0])
+			t.Errorf("%d opens after one sign-in and many looks", opens[0])
 		}
 		// It opens nothing else.
 		for _, other := range []string{"/chat", "/agent/chat", "/admin/outbox"} {

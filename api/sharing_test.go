@@ -123,6 +123,11 @@ func TestSharingExamples(t *testing.T) {
 		d.example("bot-settings-wrong", "boss", "POST", botsPath, `{"name":"x","settings":{"welcome":7}}`, 400)
 		d.example("bot-refused", "lilei", "POST", botsPath, helper, 403)
 		d.example("bot-nobody", "", "GET", botsPath, "", 401)
+		d.example("bot-field-unknown", "boss", "POST", botsPath, `{"name":"x","owner_id":"ma"}`, 400)
+		d.example("bots-refused", "lilei", "GET", botsPath, "", 403)
+		d.names["boss without OTP"] = d.minted(store.TokenSpec{UserID: "boss"})
+		d.example("bots-without-otp", "boss without OTP", "GET", botsPath, "", 403)
+		d.example("bot-wrong-method", "boss", "DELETE", botsPath, "", 405)
 
 		shares := botsPath + "/" + bot + "/share-tokens"
 		made := d.example("share", "boss", "POST", shares, `{"name":"fair","expires_at":"2026-03-11T12:00:00+08:00"}`, 200)
@@ -136,16 +141,30 @@ func TestSharingExamples(t *testing.T) {
 		d.example("share-date-past", "boss", "POST", shares, `{"expires_at":"2020-01-01T00:00:00Z"}`, 400)
 		d.hire("ma")
 		d.example("share-not-owner", "ma", "POST", shares, `{}`, 403)
+		d.example("share-refused", "lilei", "POST", shares, `{}`, 403)
+		d.example("share-nobody", "", "POST", shares, `{}`, 401)
+		d.example("share-field-unknown", "boss", "POST", shares, `{"ttl":"7d"}`, 400)
+		d.example("shares-not-owner", "ma", "GET", shares, "", 403)
+		d.example("shares-nobody", "", "GET", shares, "", 401)
+		d.example("shares-no-bot", "boss", "GET", botsPath+"/7b0ee1b3-92a1-4b1c-9c5b-111111111111/share-tokens", "", 404)
 		d.example("share-no-bot", "boss", "POST", botsPath+"/7b0ee1b3-92a1-4b1c-9c5b-111111111111/share-tokens", `{}`, 404)
 
 		d.example("end-user", "boss", "POST", endUsersPath, `{"username":"kim","password":"a fine password","email":"kim@example.com"}`, 200)
 		d.example("end-user-taken", "boss", "POST", endUsersPath, `{"username":"KIM","password":"a fine password"}`, 409)
 		d.example("end-user-password-short", "boss", "POST", endUsersPath, `{"username":"lee","password":"short"}`, 400)
+		d.example("end-user-email-taken", "boss", "POST", endUsersPath, `{"username":"lee","password":"a fine password","email":"KIM@example.com"}`, 409)
+		d.example("end-user-name-missing", "boss", "POST", endUsersPath, `{"password":"a fine password"}`, 400)
+		d.example("end-user-field-unknown", "boss", "POST", endUsersPath, `{"username":"lee","password":"a fine password","is_end_user":false}`, 400)
+		d.example("end-user-refused", "lilei", "POST", endUsersPath, `{"username":"lee","password":"a fine password"}`, 403)
+		d.example("end-users-nobody", "", "GET", endUsersPath, "", 401)
 		in := d.as("", "POST", loginPath, `{"username":"kim","password":"a fine password","channel":"web","platform":"web"}`)
 		d.want(in, 200)
 		d.names["kim"] = field(in.Body(), "accessToken")
 
 		d.example("public", "kim", "GET", publicPath+token, "", 200)
+		older := field(d.example("bot-older", "boss", "POST", botsPath, `{"name":"older","settings":{"welcome_message":"hello","guide_questions":["why?"],"api_key":"x"}}`, 201).Body(), "id")
+		_, olderToken := d.shared("boss", older, `{}`)
+		d.example("public-older", "kim", "GET", publicPath+olderToken, "", 200)
 		d.example("public-nobody", "", "GET", publicPath+token, "", 401)
 		d.example("public-master", "master key", "GET", publicPath+token, "", 401)
 		d.example("public-account", "ada", "GET", publicPath+token, "", 403)
@@ -154,17 +173,37 @@ func TestSharingExamples(t *testing.T) {
 		d.example("valid", "kim", "POST", publicPath+token+"/validate", `{"bot_id":"`+bot+`"}`, 200)
 		d.example("valid-master", "master key", "POST", publicPath+token+"/validate", `{"bot_id":"`+bot+`"}`, 200)
 		d.example("valid-other", "kim", "POST", publicPath+token+"/validate", `{"bot_id":"7b0ee1b3-92a1-4b1c-9c5b-111111111111"}`, 403)
+		d.example("valid-missing", "kim", "POST", publicPath+token+"/validate", `{}`, 400)
+		d.example("valid-unknown", "kim", "POST", publicPath+"dbs_nothing/validate", `{"bot_id":"`+bot+`"}`, 404)
+		d.example("valid-nobody", "", "POST", publicPath+token+"/validate", `{"bot_id":"`+bot+`"}`, 401)
+		d.example("valid-account", "ada", "POST", publicPath+token+"/validate", `{"bot_id":"`+bot+`"}`, 403)
 		d.example("shares", "boss", "GET", shares, "", 200)
 
+		d.example("share-revoke-not-owner", "ma", "DELETE", "/api/v1/bot-share-tokens/"+id, "", 403)
+		d.example("share-revoke-nobody", "", "DELETE", "/api/v1/bot-share-tokens/"+id, "", 401)
 		d.example("share-revoked", "boss", "DELETE", "/api/v1/bot-share-tokens/"+id, "", 200)
 		d.example("share-unknown", "boss", "DELETE", "/api/v1/bot-share-tokens/7b0ee1b3-92a1-4b1c-9c5b-111111111111", "", 404)
 		d.example("public-revoked", "kim", "GET", publicPath+token, "", 403)
+		d.example("share-revoked-again", "boss", "DELETE", "/api/v1/bot-share-tokens/"+id, "", 200)
+		d.example("valid-revoked", "kim", "POST", publicPath+token+"/validate", `{"bot_id":"`+bot+`"}`, 403)
+		_, brief := d.shared("boss", bot, `{"expires_at":"1m"}`)
+		d.now = d.now.Add(time.Minute)
+		d.example("public-expired", "kim", "GET", publicPath+brief, "", 403)
+		d.example("valid-expired", "master key", "POST", publicPath+brief+"/validate", `{"bot_id":"`+bot+`"}`, 403)
 		d.example("shares-revoked", "boss", "GET", shares, "", 200)
 
 		list := d.example("end-users", "boss", "GET", endUsersPath, "", 200)
 		kim := field(list.Body(), "id")
 		d.example("end-user-reset", "boss", "POST", endUsersPath+"/"+kim+"/reset-password", `{"password":"another password"}`, 200)
 		d.example("end-user-reset-unknown", "boss", "POST", endUsersPath+"/7b0ee1b3-92a1-4b1c-9c5b-111111111111/reset-password", `{"password":"another password"}`, 404)
+		d.example("end-user-reset-short", "boss", "POST", endUsersPath+"/"+kim+"/reset-password", `{"password":"short"}`, 400)
+		d.example("end-user-reset-refused", "lilei", "POST", endUsersPath+"/"+kim+"/reset-password", `{"password":"another password"}`, 403)
+		ada, err := d.o.Store.AccountNamed(t.Context(), "ada")
+		d.ok(err)
+		d.example("end-user-reset-account", "boss", "POST", endUsersPath+"/"+ada.UID+"/reset-password", `{"password":"another password"}`, 404)
+		d.example("end-user-delete-account", "boss", "DELETE", endUsersPath+"/"+ada.UID, "", 404)
+		d.example("end-user-delete-refused", "lilei", "DELETE", endUsersPath+"/"+kim, "", 403)
+		d.example("end-user-signed-out", "kim", "GET", publicPath+brief, "", 401)
 		d.example("end-user-deleted", "boss", "DELETE", endUsersPath+"/"+kim, "", 200)
 		d.example("end-user-deleted-again", "boss", "DELETE", endUsersPath+"/"+kim, "", 404)
 		d.example("end-users-none", "boss", "GET", endUsersPath, "", 200)
@@ -224,13 +263,14 @@ func TestMoments(t *testing.T) {
 	for text, want := range map[string]string{
 		"2026-03-05T08:00:00+08:00": "2026-03-05T00:00:00Z", "2026-03-05T00:00:00Z": "2026-03-05T00:00:00Z", "2026-03-05T00:00:00.5Z": "2026-03-05T00:00:00Z",
 		"2026-03-05T01:02": "2026-03-05T01:02:00Z", "2026-03-05": "2026-03-05T00:00:00Z", "2026-03-05T08:00:00+0800": "2026-03-05T00:00:00Z",
+		"2026-03-05T08:00+08": "2026-03-05T00:00:00Z", "2026-03-05 01:02": "2026-03-05T01:02:00Z", "9999-12-31T23:59:59Z": "9999-12-31T23:59:59Z",
 		"7d": "2026-03-11T05:06:07Z", "12h": "2026-03-04T17:06:07Z", "30m": "2026-03-04T05:36:07Z", "1d12h": "2026-03-05T17:06:07Z",
 	} {
-		if at, err := moment(text, now); err != nil || at.UTC().Truncate(time.Second).Format(time.RFC3339) != want {
+		if at, err := moment(text, now); err != nil || at.Format(time.RFC3339) != want {
 			t.Errorf("%s: %s %v", text, at, err)
 		}
 	}
-	for _, text := range []string{"", "d", "7", "soon", "2026-13-01", "2026-02-30T00:00:00Z", "2026-03-04T05:06:07Z", "2020-01-01", "-7d", "0s", "10000-01-01"} {
+	for _, text := range []string{"", "d", "7", "soon", "2026-13-01", "2026-02-30T00:00:00Z", "2026-03-04T05:06:07Z", "2020-01-01", "-7d", "0s", "10000-01-01", "9999-12-31T23:59:59-12:00", "2026-03-04T05:06:07.9Z"} {
 		if at, err := moment(text, now); err == nil {
 			t.Errorf("%q is %s", text, at)
 		}
@@ -250,6 +290,21 @@ func TestOlderSettings(t *testing.T) {
 			_, token := d.shared("boss", d.bot("boss", `{"name":"b","settings":`+settings+`}`), `{}`)
 			d.want(d.as("kim", "GET", publicPath+token, ""), 200, want)
 		}
+	})
+}
+
+// Settings that only just fit into a request must still fit into a list, which
+// has more around them: nobody's bot may take the list from everybody.
+func TestDeepSettings(t *testing.T) {
+	eachSharing(t, func(d *sharingDesk) {
+		nested := func(n int) string {
+			return `{"name":"deep","settings":{"a\\\"":"{[","b":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}}`
+		}
+		for _, n := range []int{33, 9998, 9999} {
+			d.want(d.as("boss", "POST", botsPath, nested(n)), 400, `{"detail":"settings: more than 32 levels deep"}`)
+		}
+		bot := d.bot("boss", nested(32))
+		d.want(d.as("boss", "GET", botsPath, ""), 200, bot)
 	})
 }
 

@@ -133,6 +133,11 @@ type tokenRequest struct {
 	TTL  *span  `json:"ttl"`
 }
 
+// badTokenName tells what a token cannot be called.
+func badTokenName(name string) bool {
+	return len(name) > 128 || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
 // makeToken makes an access token for somebody else's script. It never counts
 // as made with a one-time password: nobody gave one for it.
 func (s *Server) makeToken(ctx context.Context, r *req) (any, error) {
@@ -147,7 +152,7 @@ func (s *Server) makeToken(ctx context.Context, r *req) (any, error) {
 	switch {
 	case in.User == "":
 		return nil, badRequest("user", "is missing")
-	case len(in.Name) > 128 || strings.ContainsFunc(in.Name, func(c rune) bool { return c < ' ' || c == 0x7f }):
+	case badTokenName(in.Name):
 		return nil, badRequest("name", "is longer than 128 bytes or has control characters")
 	case in.TTL != nil && (ttl < time.Second || ttl > longestToken):
 		return nil, badRequest("ttl", `is not from "1s" to "365d"`)

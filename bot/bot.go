@@ -17,9 +17,10 @@ type Message struct {
 	Key   string    // identifies the delivery: two messages with one Key are the same message
 	From  string    // the sender's userid, as WeCom spelt it
 	Text  string    // what was typed; for a press or a menu click, the command line it stands for
-	Event Event     // Said unless something other than typing happened
+	Event Event     // Said unless something other than typing or sending happened
 	Sent  time.Time // WeCom's CreateTime, to the second
 	Card  Press     // which card was pressed, when Event is Pressed
+	Media Media     `json:",omitzero"` // what was sent instead of words, when Event is Said
 }
 
 // Press names the card behind a pressed button.
@@ -34,7 +35,7 @@ type Event string
 
 // The events Deskbell acts on. Every other one arrives as Other.
 const (
-	Said         Event = ""                    // a text message
+	Said         Event = ""                    // a text message, or a Media
 	Clicked      Event = "click"               // a menu entry; Text is its key
 	Pressed      Event = "template_card_event" // a card's button; Text is its key
 	Entered      Event = "enter_agent"         // the app was opened
@@ -147,7 +148,8 @@ type Outgoing struct {
 	To           string `json:"to"` // userid in the directory's spelling
 	Text         string `json:"text,omitempty"`
 	Card         []byte `json:"card,omitempty"`          // the JSON object WeCom calls template_card
-	ResponseCode string `json:"response_code,omitempty"` // update the card that was pressed instead of sending one
+	TaskID       string `json:"task_id,omitempty"`       // the id that Card carries: an update of it carries the same
+	ResponseCode string `json:"response_code,omitempty"` // update a card that is there instead of sending one
 	Image        []byte `json:"image,omitempty"`         // a PNG
 	MediaID      string `json:"media_id,omitempty"`      // the Image, once WeCom has it: see Preparer
 	Safe         bool   `json:"safe,omitempty"`          // cannot be passed on

@@ -18,9 +18,10 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 // TestConversations replays testdata/*.txt, each on a fresh store. A line "as
 // USERID LEVEL LANG" says who talks, "> …" what they say, "< …" what they see,
-// "wait 30m" lets time pass, and "open" signs in with the last link. {id} is the
+// "wait 30m" lets time pass, and "open" signs in with the last link. "press KEY"
+// presses the button of the last card whose key begins so. {id} is the
 // id that was last seen at the beginning of a line. "look" shows what was pushed
-// meanwhile; "app NAMESPACE PASSWORD" lets an app get a token, and "set PASSWORD"
+// to them meanwhile; "app NAMESPACE PASSWORD" lets an app get a token, and "set PASSWORD"
 // sets one with the link seen last; {code} is what the person's authenticator shows, {recovery} a
 // recovery code seen last.
 func TestConversations(t *testing.T) {
@@ -83,6 +84,7 @@ func replay(t *testing.T, script string) string {
 				t.Fatal(err)
 			}
 			d.pass(dur)
+			d.serve()
 			if err := d.store.ReturnStatuses(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +97,11 @@ func replay(t *testing.T, script string) string {
 			for _, text := range d.pushed(who) {
 				write(&out, text)
 			}
+		case len(f) > 1 && f[0] == "press":
+			answer = d.press(who, strings.TrimPrefix(line, "press "))
+			write(&out, answer)
 		case line == "look":
+			d.serve()
 			for _, text := range d.pushed(who) {
 				write(&out, text)
 			}
@@ -151,3 +157,12 @@ func write(out *strings.Builder, answer string) {
 }
 
 var names = map[string]string{"mei": "韩梅梅", "lilei": "李雷", "eve": "Eve", "boss": "王总"}
+
+// serve does what the desk does by itself.
+func (d *desk) serve() {
+	d.t.Helper()
+	d.cry()
+	if err := errors.Join(d.store.CloseIdle(d.t.Context()), d.store.Dispatch(d.t.Context())); err != nil {
+		d.t.Fatal(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +28,9 @@ type desk struct {
 	t      testing.TB
 	store  *store.Store
 	people map[string]bot.Person
-	phones map[string]string // the secret in each person's authenticator
+	phones map[string]string         // the secret in each person's authenticator
+	missed map[string][]bot.Outgoing // pushed to people who were not looking
+	cards  map[string]bot.Outgoing   // the latest of each person
 	mu     sync.Mutex
 	clock  time.Time
 	n      int
@@ -50,7 +53,7 @@ func newDesk(t testing.TB, o deskOptions) *desk {
 		t.Fatal(err)
 	}
 	set.Zone = time.FixedZone("CST", 8*3600)
-	d := &desk{t: t, people: map[string]bot.Person{}, phones: map[string]string{}, clock: time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	d := &desk{t: t, people: map[string]bot.Person{}, phones: map[string]string{}, missed: map[string][]bot.Outgoing{}, cards: map[string]bot.Outgoing{}, clock: time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
 	set.Now = d.now
 	if o.url == "" {
 		o.url = "sqlite::memory:"
@@ -142,6 +145,23 @@ func (d *desk) say(from, text string) string {
 	return d.deliver(d.message(from, text))
 }
 
+// cry sends what administrators say to everybody, as far as it is time.
+func (d *desk) cry() {
+	d.t.Helper()
+	all := &store.Broadcasts{Directory: d.Directory, List: func(context.Context) (ids []string, err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, p := range d.people {
+			ids = append(ids, p.ID)
+		}
+		slices.Sort(ids)
+		return ids, nil
+	}}
+	if err := all.Step(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // soon is by when a callback wants its answer.
 func soon() time.Time { return time.Now().Add(20 * time.Second) }
 
@@ -154,6 +174,7 @@ func (d *desk) deliver(m bot.Message) string {
 	if text != "" {
 		return text
 	}
+	d.cry()
 	return strings.Join(d.pushed(m.From), "\n")
 }
 
@@ -166,7 +187,7 @@ func (d *desk) outgoing() (all []bot.Outgoing) {
 	done := make(chan struct{})
 	box := &store.Outbox{Store: d.store, Sender: senderFunc(func(_ context.Context, o bot.Outgoing) (bot.Receipt, error) {
 		seen <- o
-		return bot.Receipt{MsgID: "m"}, nil
+		return bot.Receipt{MsgID: "m", ResponseCode: "rc"}, nil
 	})}
 	go func() { defer close(done); box.Run(ctx) }()
 	for {
@@ -196,7 +217,37 @@ func (d *desk) pushed(to string) []string {
 			d.scan(o)
 		}
 	}
-	return shown(all, to)
+	return append(d.gathered(all, to), shown(all, to)...)
+}
+
+// gathered is what a person missed until now; what is for others they miss.
+func (d *desk) gathered(all []bot.Outgoing, to string) []string {
+	missed := d.missed[to]
+	delete(d.missed, to)
+	for _, o := range all {
+		if o.To != to {
+			d.missed[o.To] = append(d.missed[o.To], o)
+		}
+		if o.Card != nil {
+			d.cards[o.To] = o
+		}
+	}
+	return shown(missed, to)
+}
+
+// press presses the first button of somebody's latest card whose key begins so.
+func (d *desk) press(from, key string) string {
+	d.t.Helper()
+	card := d.cards[from]
+	for line := range strings.Lines(templates.Flatten(card.Card)) {
+		if _, button, ok := strings.Cut(strings.TrimSpace(line), " → "); ok && strings.HasPrefix(button, key) {
+			m := d.message(from, strings.TrimSuffix(button, "]"))
+			m.Event, m.Card = bot.Pressed, bot.Press{TaskID: card.TaskID, ResponseCode: "press"}
+			return d.deliver(m)
+		}
+	}
+	d.t.Fatalf("%s has no button %s:\n%s", from, key, templates.Flatten(card.Card))
+	return ""
 }
 
 // scan lets a person's authenticator read a picture.
@@ -234,6 +285,8 @@ func shown(all []bot.Outgoing, to string) (got []string) {
 	for _, o := range all {
 		switch {
 		case o.To != to:
+		case o.Card != nil && o.ResponseCode != "":
+			got = append(got, "(the card changes)", templates.Flatten(o.Card))
 		case o.Card != nil:
 			got = append(got, templates.Flatten(o.Card))
 		case o.Image != nil:

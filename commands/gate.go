@@ -99,6 +99,9 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 		}
 	}
 	line, err := words(it.Text)
+	if err != nil && it.Event == bot.Said {
+		return talk(ctx, tx, *user, it.Message)
+	}
 	if err != nil || len(line) == 0 {
 		return bot.Text("hint.noslash", nil), nil
 	}
@@ -140,7 +143,7 @@ func (r *Runner) gate(ctx context.Context, tx *store.Tx, it store.Item, user *bo
 // label names what a message asks for, in few words that are all ours: logs and
 // counters must not fill up with what people make up.
 func (r *Runner) label(it store.Item) string {
-	if it.Text == "" {
+	if it.Text == "" && it.Event != bot.Said {
 		return string(it.Event)
 	}
 	line, err := words(it.Text)

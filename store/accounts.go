@@ -98,13 +98,14 @@ func findAccount(ctx context.Context, db bun.IDB, where string, args ...any) (ac
 	return row, nil
 }
 
-// canonicalName is the form under which names are compared: without case, and a
-// number as it is dialled, without what people put between the digits.
+// canonicalName is the form under which names are compared: folded, and a number
+// as it is dialled, without what people put between the digits.
 func canonicalName(name string) string {
+	name = fold(name)
 	if number := dialled(name); number != "" {
 		return number
 	}
-	return strings.ToLower(name)
+	return name
 }
 
 // dialled is a telephone number without what people put between its digits, or
@@ -158,8 +159,8 @@ func (n NewAccount) settle() (NewAccount, error) {
 	}
 	n.Username = cmp.Or(n.Username, n.Email, n.Mobile)
 	n.Nickname = cmp.Or(n.Nickname, "user-"+strings.ToLower(rand.Text()[:6]))
-	if n.Username == "" || strings.ContainsFunc(n.Username, func(r rune) bool { return r == ' ' || unprintable(r) }) {
-		return bad("username: is empty, or has white space or control characters")
+	if n.Username == "" || strings.ContainsFunc(n.Username, invisible) {
+		return bad("username: is empty, or has white space or characters that do not show")
 	}
 	for _, field := range []struct {
 		name, value string

@@ -56,17 +56,17 @@ func TestAccountsRefused(t *testing.T) {
 	cheaply(t, func(t *testing.T, f fixture) {
 		f.account(NewAccount{Username: "ada", Email: "ada@example.com", Mobile: "13800138000"})
 		for want, n := range map[string]NewAccount{
-			"email or mobile is required":                                  {Username: "x", Password: "a fine password"},
-			"Email ADA@example.com already exists":                         {Email: "ADA@example.com", Mobile: "13900139000"},
-			"Mobile 13800138000 already exists":                            {Email: "new@example.com", Mobile: "138 0013 8000"},
-			"Username Ada already exists":                                  {Username: "Ada", Email: "other@example.com"},
-			"Username ada@example.com already exists":                      {Username: "ada@example.com", Mobile: "13700137000"}, // somebody else's address is no username
-			"email: is not an address":                                     {Email: "ada"},
-			"mobile: is not a number of 5 to 20 digits":                    {Mobile: "call me"},
-			"password: is not 8 to 128 characters":                         {Email: "p@example.com", Password: "short"},
-			"nickname: has control characters":                             {Email: "n@example.com", Nickname: "a\nb"},
-			"platform: is longer than 64 bytes":                            {Email: "l@example.com", Platform: strings.Repeat("x", 65)},
-			"username: is empty, or has white space or control characters": {Email: "u@example.com", Username: "a b"},
+			"email or mobile is required":                                           {Username: "x", Password: "a fine password"},
+			"Email ADA@example.com already exists":                                  {Email: "ADA@example.com", Mobile: "13900139000"},
+			"Mobile 13800138000 already exists":                                     {Email: "new@example.com", Mobile: "138 0013 8000"},
+			"Username Ada already exists":                                           {Username: "Ada", Email: "other@example.com"},
+			"Username ada@example.com already exists":                               {Username: "ada@example.com", Mobile: "13700137000"}, // somebody else's address is no username
+			"email: is not an address":                                              {Email: "ada"},
+			"mobile: is not a number of 5 to 20 digits":                             {Mobile: "call me"},
+			"password: is not 8 to 128 characters":                                  {Email: "p@example.com", Password: "short"},
+			"nickname: has control characters":                                      {Email: "n@example.com", Nickname: "a\nb"},
+			"platform: is longer than 64 bytes":                                     {Email: "l@example.com", Platform: strings.Repeat("x", 65)},
+			"username: is empty, or has white space or characters that do not show": {Email: "u@example.com", Username: "a b"},
 		} {
 			_, err := f.CreateAccount(t.Context(), n, "master key")
 			refused, ok := errors.AsType[*AccountError](err)
@@ -77,6 +77,24 @@ func TestAccountsRefused(t *testing.T) {
 		// Whoever was refused holds no name.
 		for _, n := range []NewAccount{{Email: "new@example.com"}, {Email: "other@example.com"}, {Mobile: "13900139000"}, {Mobile: "13700137000"}} {
 			f.account(n)
+		}
+	})
+}
+
+// Names that look alike are one name, or cannot be.
+func TestAccountsThatLookAlike(t *testing.T) {
+	cheaply(t, func(t *testing.T, f fixture) {
+		f.account(NewAccount{Username: "kim", EndUser: true})
+		for name, taken := range map[string]bool{"KIM": true, "ｋｉｍ": true, "k\u200bim": false, "kim\ufe0f": false, "k\u0069\u0301m": false, "ki\u00adm": false, "kim\u3164": false} {
+			_, err := f.CreateAccount(t.Context(), NewAccount{Username: name, EndUser: true}, "boss")
+			if refused, ok := errors.AsType[*AccountError](err); !ok || refused.Taken != taken {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		for _, name := range []string{"Kim", "ＫＩＭ"} {
+			if a, err := f.AccountNamed(t.Context(), name); err != nil || a.Username != "kim" {
+				t.Errorf("%s: %+v, %v", name, a, err)
+			}
 		}
 	})
 }

@@ -228,10 +228,15 @@ func (tx *Tx) Agents(ctx context.Context, status string) ([]Agent, error) {
 	return slices.DeleteFunc(list, func(a Agent) bool { return status != "" && a.Status != status }), nil
 }
 
-// OTPUsers names, by canonical userid, who uses one-time passwords.
-func (s *Store) OTPUsers(ctx context.Context) (map[string]bool, error) {
+// OTPUsers names, by canonical userid, who uses one-time passwords: of some
+// people, or of all for none.
+func (s *Store) OTPUsers(ctx context.Context, among ...string) (map[string]bool, error) {
 	var list []string
-	if err := s.reads.NewSelect().Model((*otpRow)(nil)).Column("person").Where("state = ?", OTPActive).Scan(ctx, &list); err != nil {
+	q := s.reads.NewSelect().Model((*otpRow)(nil)).Column("person").Where("state = ?", OTPActive)
+	if len(among) > 0 {
+		q = q.Where("person IN (?)", bun.List(among))
+	}
+	if err := q.Scan(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list one-time passwords: %w", err)
 	}
 	users := make(map[string]bool, len(list))

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"deskbell/bot"
 
@@ -37,7 +39,7 @@ const (
 	appLife  = 90 * 24 * time.Hour // of an app's token
 	appIdle  = 30 * 24 * time.Hour // after which an unused one ends
 	appTouch = time.Hour
-	maxApps  = 1000 // tokens of one device
+	maxApps  = 1000 // tokens of one configuration
 )
 
 // ShortID is enough of the id to tell a device's apps apart.
@@ -134,10 +136,11 @@ func (tx *Tx) removeShort(ctx context.Context, table, device, id string) (string
 	return found[0], changedOne(res, err, "remove from "+table)
 }
 
-// fewApps ends the tokens that were unused longest when there are too many:
-// there is no way for an app to give one back.
-func (tx *Tx) fewApps(ctx context.Context, device string) error {
-	_, err := tx.db.NewRaw("DELETE FROM app_tokens WHERE id IN (SELECT id FROM app_tokens WHERE device = ? ORDER BY last_used_at DESC LIMIT 100 OFFSET ?)", device, maxApps).Exec(ctx)
+// fewApps ends the tokens of a configuration that were unused longest when there
+// are too many: there is no way for an app to give one back. Whoever knows one
+// password crowds out nobody who came in with another.
+func (tx *Tx) fewApps(ctx context.Context, config string) error {
+	_, err := tx.db.NewRaw("DELETE FROM app_tokens WHERE id IN (SELECT id FROM app_tokens WHERE config = ? ORDER BY last_used_at DESC LIMIT 100 OFFSET ?)", config, maxApps).Exec(ctx)
 	return wrap(err, "end old apps")
 }
 
@@ -157,17 +160,11 @@ func (tx *Tx) NameApp(ctx context.Context, app App, name string) (App, error) {
 	if err != nil {
 		return App{}, err
 	}
-	var list []struct {
-		Name string `json:"name"`
-	}
-	if err := json.Unmarshal([]byte(v.Value), &list); err != nil {
+	var list []json.RawMessage
+	if err := json.Unmarshal([]byte(v.Value), &list); err != nil || list == nil {
 		return App{}, bot.Fail(bot.Invalid, "device.list", nil, nil)
 	}
-	known := false
-	for _, p := range list {
-		known = known || p.Name == name
-	}
-	if !known || name == "" {
+	if name == "" || utf8.RuneCountInString(name) > nameMax || !slices.ContainsFunc(list, func(entry json.RawMessage) bool { return isPupil(entry, name) }) {
 		return App{}, bot.Fail(bot.Invalid, "device.pupil", nil, nil)
 	}
 	app.Note, app.UpdatedAt = name, tx.moment()
@@ -177,4 +174,15 @@ func (tx *Tx) NameApp(ctx context.Context, app App, name string) (App, error) {
 	}
 	tx.Audit(AuditEntry{Actor: "app", Action: "app.name", Target: app.Device, Detail: app.ID})
 	return app, nil
+}
+
+// isPupil reports whether an entry of the list is this pupil. Whatever else
+// stands in the list is nobody, and no reason to refuse the others.
+func isPupil(entry json.RawMessage, name string) bool {
+	var pupil map[string]json.RawMessage // a struct would take "NAME" for the name, too
+	if json.Unmarshal(entry, &pupil) != nil {
+		return false
+	}
+	var called string
+	return json.Unmarshal(pupil["name"], &called) == nil && called == name
 }

@@ -100,7 +100,28 @@ func readGreeting(settings json.RawMessage) (g Greeting, err error) {
 const (
 	longestName     = 128      // bytes, of a bot or a share
 	longestSettings = 64 << 10 // bytes
+	deepestSettings = 32       // objects and lists in one another; what holds them in an answer comes on top
 )
+
+// depth is how many objects and lists are in one another in valid JSON.
+func depth(text json.RawMessage) (deepest int) {
+	now, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '{', c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}', c == ']':
+			now--
+		}
+	}
+	return deepest
+}
 
 // badName says what is wrong with a name, or "".
 func badName(name string) string {
@@ -152,6 +173,9 @@ func (tx *Tx) NewBot(ctx context.Context, name string, settings json.RawMessage,
 	if len(settings) > longestSettings {
 		return Bot{}, &BotError{fmt.Sprintf("settings: is longer than %d bytes", longestSettings)}
 	}
+	if depth(settings) > deepestSettings {
+		return Bot{}, &BotError{fmt.Sprintf("settings: more than %d levels deep", deepestSettings)}
+	}
 	if _, err := readGreeting(settings); err != nil {
 		return Bot{}, &BotError{err.Error()}
 	}
@@ -198,6 +222,19 @@ func (tx *Tx) Bots(ctx context.Context) ([]Bot, error) { return listBots(ctx, tx
 func listBots(ctx context.Context, db bun.IDB) ([]Bot, error) {
 	var rows []botRow
 	if err := selectBots(db, &rows).OrderExpr("b.created_at DESC, b.id DESC").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("list bots: %w", err)
+	}
+	list := make([]Bot, len(rows))
+	for i, row := range rows {
+		list[i] = row.bot()
+	}
+	return list, nil
+}
+
+// BotsOf lists an owner's latest bots, at most n, newest first.
+func (s *Store) BotsOf(ctx context.Context, owner Asker, n int) ([]Bot, error) {
+	var rows []botRow
+	if err := selectBots(s.reads, &rows).Where("?", owner.owns()).OrderExpr("b.created_at DESC, b.id DESC").Limit(n).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list bots: %w", err)
 	}
 	list := make([]Bot, len(rows))

@@ -147,9 +147,9 @@ func (s *Store) openPostgres(address string) error {
 
 func (s *Store) bun(db *sql.DB, pg bool) *bun.DB {
 	if pg {
-		return bun.NewDB(db, pgdialect.New(), bun.WithDiscardUnknownColumns())
+		return bun.NewDB(db, pgDialect{pgdialect.New()}, bun.WithDiscardUnknownColumns())
 	}
-	return bun.NewDB(db, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
+	return bun.NewDB(db, liteDialect{sqlitedialect.New()}, bun.WithDiscardUnknownColumns())
 }
 
 func connector(address string) (conn *pgdriver.Connector, err error) {

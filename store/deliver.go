@@ -314,7 +314,7 @@ func (tx *Tx) named(ctx context.Context, p *parcel) error {
 	}
 	code := ""
 	if p.receipt.ResponseCode != "" {
-		code = tx.s.keys.seal(responsePlace(p.ID), []byte(p.receipt.ResponseCode))
+		code = tx.s.keys.seal(responsePlace(p.ID), []byte(p.out.TaskID+" "+p.receipt.ResponseCode))
 	}
 	_, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("msg_id = ?", p.receipt.MsgID).Set("response_code = ?", code).Where("id = ?", p.ID).Exec(ctx)
 	return err

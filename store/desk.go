@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -195,12 +196,12 @@ func (tx *Tx) hireAs(ctx context.Context, agent, lock string) (bool, error) {
 }
 
 // assign gives a queued conversation to an agent who was hired.
-func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool) error {
+func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool, note ...string) error {
 	tx.note(c.ID, saidAssigned, "", a.shown())
 	if err := tx.speak(ctx, c.ID); err != nil {
 		return err
 	}
-	q := tx.db.NewUpdate().Model(c).Set("status = ?", Assigned).Set("agent = ?", a.Key).Set("agent_id = ?", a.ID).Set("agent_name = ?", a.Name).
+	q := tx.db.NewUpdate().Model(c).Set("status = ?", Assigned).Set("agent = ?", a.Key).Set("agent_id = ?", a.ID).Set("agent_name = ?", a.shown()).
 		Set("assigned_at = ?", tx.Now).Set("waiting_since = coalesce(waiting_since, ?)", tx.Now).Set("agent_seen = 0").Set("agent_here = NULL").Set("updated_at = ?", tx.Now).
 		Where("id = ?", c.ID).Where("status = ?", Queued).Returning("*")
 	if err := conversationErr(q.Scan(ctx)); errors.Is(err, ErrNotFound) {
@@ -214,10 +215,13 @@ func (tx *Tx) assign(ctx context.Context, c *Conversation, a Agent, told bool) e
 	}
 	tx.Audit(AuditEntry{Actor: byTheDesk, Action: "session.assign", Target: c.ID, Detail: a.Key})
 	tx.changes(*c)
-	if err := tx.offered(ctx, *c, a); err != nil {
+	if err := tx.offered(ctx, *c, a, strings.Join(note, " ")); err != nil {
 		return err
 	}
 	if told && bot.ValidUserID(c.Asker) {
+		if err := tx.unsend(ctx, requeuedRef(c.ID)); err != nil { // they need not hear of a queue they never stood in
+			return err
+		}
 		return tx.Tell(ctx, c.Asker, bot.Text("session.assigned", *c))
 	}
 	return nil
@@ -234,13 +238,17 @@ type Offer struct {
 
 func offerRef(id, agent string) string { return "offer/" + id + "/" + agent }
 
-// offered sends an agent the card of a conversation that is theirs now.
-func (tx *Tx) offered(ctx context.Context, c Conversation, a Agent) error {
+// requeuedRef names what tells the asker that they are back in the queue.
+func requeuedRef(id string) string { return "requeued/" + id }
+
+// offered sends an agent the card of a conversation that is theirs now. note is
+// of who gave it on.
+func (tx *Tx) offered(ctx context.Context, c Conversation, a Agent, note string) error {
 	link, err := tx.NewLink(ctx, a.user(), "/agent/chat?session="+c.ID)
 	if err != nil {
 		return err
 	}
-	return tx.tellAt(ctx, a.ID, bot.Card("session.offer", Offer{Conversation: c, To: a.Key, URL: link.URL}), tx.Now, offerRef(c.ID, a.Key))
+	return tx.tellAt(ctx, a.ID, bot.Card("session.offer", Offer{Conversation: c, To: a.Key, URL: link.URL, Note: note}), tx.Now, offerRef(c.ID, a.Key))
 }
 
 // retract tells an agent that a conversation is theirs no more: on the card they
@@ -319,10 +327,10 @@ func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conv
 		}
 	}
 	tx.Audit(AuditEntry{Actor: cmp.Or(by.Key, "master key"), Action: "session.transfer", Target: c.ID, Detail: a.Key})
-	if err := tx.assign(ctx, &c, a, true); err != nil {
+	if err := tx.assign(ctx, &c, a, true, note); err != nil {
 		return c, err
 	}
-	if from != "" && from != by.Key {
+	if from != "" {
 		if err := tx.retract(ctx, c, from); err != nil {
 			return c, err
 		}

@@ -59,10 +59,12 @@ const (
 )
 
 // canonicalNamespace is the form under which namespaces are compared and tries
-// at them counted: without case, and with the full-width letters of a Chinese
-// input method as their ASCII selves. Whatever spelling means a namespace is
-// counted with it.
-func canonicalNamespace(s string) string {
+// at them counted: whatever spelling means a namespace is counted with it.
+func canonicalNamespace(s string) string { return fold(s) }
+
+// fold is a name without case, and with the full-width letters of a Chinese input
+// method as their ASCII selves.
+func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '！' && r <= '～' {
 			r -= '！' - '!'
@@ -75,7 +77,15 @@ func canonicalNamespace(s string) string {
 func namespaceFits(s string) bool {
 	n := utf8.RuneCountInString(s)
 	return n > 0 && n <= namespaceMax && utf8.ValidString(s) &&
-		!strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) || r == utf8.RuneError })
+		!strings.ContainsFunc(s, invisible)
+}
+
+// invisible is a character that a name of one kind and a name without it could
+// not be told apart by: white space, what does not show, and the accents that
+// stand by themselves where most keyboards give a letter that has them.
+func invisible(r rune) bool {
+	return r == ' ' || !unicode.IsPrint(r) || r == utf8.RuneError || r == '\u2800' || r >= '\u0300' && r <= '\u036f' ||
+		unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // NewDevice makes a device. Without a namespace its id is that, too.
@@ -93,7 +103,7 @@ func (tx *Tx) NewDevice(ctx context.Context, o Owner, name, namespace string) (D
 	}
 	d.Key = canonicalNamespace(d.Namespace)
 	switch n := utf8.RuneCountInString(name); {
-	case n == 0 || n > nameMax || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable):
+	case strings.TrimSpace(name) == "" || n > nameMax || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable):
 		return Device{}, bot.Fail(bot.Invalid, "device.name", nil, nil)
 	case !namespaceFits(d.Namespace):
 		return Device{}, bot.Fail(bot.Invalid, "device.namespace", nil, nil)

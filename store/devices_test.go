@@ -68,7 +68,9 @@ func TestDevicesAndTheirOwners(t *testing.T) {
 		for _, c := range []struct{ name, namespace, want string }{
 			{"x", "class-3a", "device.taken"}, {"x", "ＣＬＡＳＳ－３ａ", "device.taken"}, {"x", strings.ToUpper(own.ID), "device.taken"},
 			{"x", " class", "device.namespace"}, {"x", "a\u200bb", "device.namespace"}, {"x", "a\nb", "device.namespace"},
-			{"x", strings.Repeat("班", 65), "device.namespace"}, {"", "ok", "device.name"}, {"a\x00", "ok", "device.name"},
+			{"x", strings.Repeat("班", 65), "device.namespace"}, {"", "ok", "device.name"}, {"a\x00", "ok", "device.name"}, {" \u3000", "ok", "device.name"},
+			{"x", "class-3a\ufe0f", "device.namespace"}, {"x", "class\u034f-3a", "device.namespace"}, {"x", "\u3164", "device.namespace"}, {"x", "\u2800", "device.namespace"},
+			{"x", "cafe\u0301", "device.namespace"}, {"x", "caf\u00e9", ""},
 			{"x", strings.Repeat("班", 64), ""}, {"x", "Class 3 B", "device.namespace"}, {"x", "a\u3000b", "device.namespace"}, {"x", "Class.3_B@5/6", ""},
 		} {
 			err := f.Tx(ctx, func(tx *Tx) error { _, err := tx.NewDevice(ctx, ada, c.name, c.namespace); return err })
@@ -293,12 +295,15 @@ func TestAppTokens(t *testing.T) {
 	})
 }
 
-// Whoever knows the password cannot fill the store with tokens.
+// Whoever knows a password cannot fill the store with tokens, nor crowd out those
+// who know another.
 func TestOldAppsGiveWay(t *testing.T) {
 	cheaply(t, func(t *testing.T, f fixture) {
 		d := f.device(ada, "class")
 		c := f.config(d, "one", "", false)
+		f.config(d, "other", "", false)
 		first, _ := f.app("class", "one")
+		other, _ := f.app("class", "other")
 		f.tx(func(tx *Tx) error {
 			rows := make([]App, maxApps)
 			for i := range rows {
@@ -309,14 +314,16 @@ func TestOldAppsGiveWay(t *testing.T) {
 		})
 		f.pass(time.Minute)
 		last, _ := f.app("class", "one")
-		if n := f.rows("app_tokens"); n != maxApps {
+		if n := f.rows("app_tokens"); n != maxApps+1 {
 			t.Errorf("%d tokens", n)
 		}
 		if _, err := f.App(t.Context(), first); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the one unused longest: %v", err)
 		}
-		if _, err := f.App(t.Context(), last); err != nil {
-			t.Error(err)
+		for _, token := range []string{last, other} {
+			if _, err := f.App(t.Context(), token); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
@@ -342,11 +349,16 @@ func TestNameApp(t *testing.T) {
 		if got := errKey(name(pupil, "小明")); got != "device.list" {
 			t.Errorf("%q", got)
 		}
-		put(`[{"id":1,"name":"小明"},{"id":"2","name":"小红"},{"id":3}]`)
+		put(`null`)
+		if got := errKey(name(pupil, "小明")); got != "device.list" {
+			t.Errorf("%q", got)
+		}
+		long := strings.Repeat("明", nameMax)
+		put(`[{"id":1,"name":"小明"},{"id":"2","name":"小红"},{"id":3},null,"小刚",7,["小刚"],{"NAME":"小刚","name":7},{"name":{"name":"小刚"}},{"name":"` + long + `x"},{"name":"` + long + `"}]`)
 		for _, c := range []struct {
 			app        App
 			name, want string
-		}{{staff, "小明", "device.student"}, {pupil, "小刚", "device.pupil"}, {pupil, "", "device.pupil"}, {pupil, "小明 ", "device.pupil"}, {pupil, "小红", ""}} {
+		}{{staff, "小明", "device.student"}, {pupil, "小刚", "device.pupil"}, {pupil, "", "device.pupil"}, {pupil, "小明 ", "device.pupil"}, {pupil, long + "x", "device.pupil"}, {pupil, long, ""}, {pupil, "小红", ""}} {
 			if got := errKey(name(c.app, c.name)); got != c.want {
 				t.Errorf("%q: %q, want %q", c.name, got, c.want)
 			}

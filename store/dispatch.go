@@ -130,7 +130,7 @@ func (tx *Tx) takeBack(ctx context.Context) (int, error) {
 			return 0, err
 		}
 		if bot.ValidUserID(c.Asker) {
-			if err := tx.Tell(ctx, c.Asker, bot.Text("session.requeued", *c)); err != nil {
+			if err := tx.tellAt(ctx, c.Asker, bot.Text("session.requeued", *c), tx.Now, requeuedRef(c.ID)); err != nil {
 				return 0, err
 			}
 		}
@@ -316,18 +316,44 @@ func (tx *Tx) Live(ctx context.Context, by Party) ([]Conversation, error) {
 	return list, wrap(err, "list conversations")
 }
 
+// LiveOfOthers lists conversations that are not closed and that somebody takes no
+// part in, the oldest first.
+func (tx *Tx) LiveOfOthers(ctx context.Context, than string, n int) ([]Conversation, error) {
+	if err := tx.speak(ctx); err != nil {
+		return nil, err
+	}
+	var list []Conversation
+	err := tx.db.NewSelect().Model(&list).Where("status <> ?", Closed).Where("asker <> ?0 AND agent <> ?0", than).Order("created_at", "id").Limit(n).Scan(ctx)
+	return list, wrap(err, "list conversations")
+}
+
+// Stay makes the conversation an agent wrote into the current one, so that they
+// go on in it when they get another.
+func (tx *Tx) Stay(ctx context.Context, c Conversation, by Party) error {
+	if by.Key != c.Agent {
+		return nil
+	}
+	if err := tx.offDuty(ctx); err != nil {
+		return err
+	}
+	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ?", c.ID).Where("id = ?", by.Key).Where("current <> ?", c.ID).Exec(ctx)
+	return wrap(err, "stay in a conversation")
+}
+
 // Current is the conversation that what somebody writes in the chat goes to: the
-// only one they take part in, or the one they chose. ErrNotFound: there is none;
-// ErrChoose: there are several, and none was chosen.
+// only one they take part in, or the one they chose or wrote into last.
+// ErrNotFound: there is none; ErrChoose: there are several and none was chosen,
+// or the one they wrote into has just ended, and nobody may read words that were
+// meant for somebody else.
 func (tx *Tx) Current(ctx context.Context, by Party) (c Conversation, live []Conversation, err error) {
 	live, err = tx.Live(ctx, by)
 	if err != nil {
 		return c, nil, err
 	}
-	switch len(live) {
-	case 0:
+	switch {
+	case len(live) == 0:
 		return c, nil, ErrNotFound
-	case 1:
+	case len(live) == 1 && live[0].Asker == by.Key:
 		return live[0], live, nil
 	}
 	var a Agent
@@ -344,7 +370,30 @@ func (tx *Tx) Current(ctx context.Context, by Party) (c Conversation, live []Con
 			return c, live, nil
 		}
 	}
+	if len(live) > 1 {
+		return c, live, ErrChoose
+	}
+	if meant, err := tx.stillMeant(ctx, a.Current, live[0]); err != nil || meant {
+		return live[0], live, err
+	}
 	return c, live, ErrChoose
+}
+
+// stillMeant reports whether an agent's only conversation is the one they mean:
+// not if they chose another one that has ended since this one began.
+func (tx *Tx) stillMeant(ctx context.Context, chosen string, only Conversation) (bool, error) {
+	if chosen == "" || chosen == only.ID {
+		return true, nil
+	}
+	was, err := findConversation(ctx, tx.db, chosen, Party{Admin: true})
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
+	}
+	ended := was.UpdatedAt // somebody else has it
+	if was.ClosedAt != nil {
+		ended = *was.ClosedAt
+	}
+	return only.AssignedAt != nil && only.AssignedAt.After(ended), err
 }
 
 // ErrChoose means that somebody has to say which of their conversations is meant.

@@ -179,6 +179,74 @@ func TestImport(t *testing.T) {
 	})
 }
 
+// An import that fails at its last entry leaves nothing, and whoever reads beside
+// one sees nothing of it or all.
+func TestImportIsWhole(t *testing.T) {
+	cheaply(t, func(t *testing.T, f fixture) {
+		const n = 10_000
+		ctx, app := t.Context(), f.writer("class")
+		first, last, values := "key-00000", fmt.Sprintf("key-%05d", n-1), map[string]string{}
+		for i := range n {
+			values[fmt.Sprintf("key-%05d", i)] = fmt.Sprint(i)
+		}
+		in := func() error {
+			return f.Tx(ctx, func(tx *Tx) error { _, err := tx.PutValues(ctx, app, values); return err })
+		}
+		// look reads as apps do. Whatever is seen of the first key is asked before the
+		// last key is.
+		look := func() (seen int) {
+			_, noFirst := f.Value(ctx, app, first)
+			_, noLast := f.Value(ctx, app, last)
+			list, total, err := f.Values(ctx, app, Page{Limit: 2 * n})
+			switch {
+			case err != nil || len(list) != 0 && len(list) != n || total != 0 && total != n || total < len(list):
+				t.Errorf("a reader sees %d of %d, %v", len(list), total, err)
+			case noFirst == nil && (noLast != nil || len(list) != n):
+				t.Errorf("a reader sees the first, and then of the last: %v, of all: %d", noLast, len(list))
+			}
+			return len(list)
+		}
+		beside := func(work func() error) (looks int, err error) {
+			done := make(chan struct{})
+			go func() { defer close(done); err = work() }()
+			for {
+				looks++
+				look()
+				select {
+				case <-done:
+					return looks, err
+				default:
+				}
+			}
+		}
+		refuse, allow := "CREATE TRIGGER refused BEFORE INSERT ON kv WHEN NEW.key = '"+last+"' BEGIN SELECT RAISE(ABORT, 'the last entry'); END", "DROP TRIGGER refused"
+		if f.pg {
+			refuse, allow = "ALTER TABLE kv ADD CONSTRAINT refused CHECK (key <> '"+last+"')", "ALTER TABLE kv DROP CONSTRAINT refused"
+		}
+		exec := func(statement string) {
+			if _, err := f.db.ExecContext(ctx, statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(refuse)
+		if looks, err := beside(in); err == nil || looks == 0 {
+			t.Errorf("%v, seen %d times", err, looks)
+		}
+		exec(allow)
+		if seen := look(); seen != 0 || f.rows("kv") != 0 {
+			t.Errorf("%d entries of an import that failed, %d rows", seen, f.rows("kv"))
+		}
+		f.sums(app.Device)
+		if looks, err := beside(in); err != nil || looks == 0 {
+			t.Errorf("%v, seen %d times", err, looks)
+		}
+		if seen := look(); seen != n {
+			t.Errorf("%d entries", seen)
+		}
+		f.sums(app.Device)
+	})
+}
+
 // Every order, in pages, whichever way they are asked for, is the whole list.
 func TestPaging(t *testing.T) {
 	cheaply(t, func(t *testing.T, f fixture) {

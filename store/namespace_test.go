@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -38,11 +39,45 @@ func TestOneSlowHashPerTry(t *testing.T) {
 			if n := f.hasher.argoned.Load() - hashes; n != 1 {
 				t.Errorf("%.20s %.20q: %d slow hashes", c.namespace, c.password, n)
 			}
+			if _, list, err := f.entrance(ctx, c.namespace); err != nil || len(list) != maxConfigs {
+				t.Errorf("%.20s: compared with %d passwords, %v", c.namespace, len(list), err)
+			}
 			if f.hasher.worked.Load() != bcrypts || f.rows("audit") != audits+1 {
 				t.Errorf("%.20s %.20q: other work than the rest", c.namespace, c.password)
 			}
 		}
 	})
+}
+
+// The same over ten thousand tries, at namespaces that exist and at some that do
+// not, in random order.
+func TestTenThousandTries(t *testing.T) {
+	f := open(t, "sqlite::memory:", func(o *Options) { o.PassCost = 4 })
+	for _, n := range []int{0, 1, 20} {
+		d := f.device(ada, fmt.Sprint("ns-", n))
+		for i := range n {
+			f.config(d, fmt.Sprint("password ", i), "", false)
+		}
+	}
+	const tries = 10_000
+	chance, unknown := rand.New(rand.NewPCG(1, 2)), 0
+	hashes, audits := f.hasher.argoned.Load(), f.rows("audit")
+	for range tries {
+		ns := []string{"ns-0", "ns-1", "NS-20", "ns-2", "ns-21", "nowhere"}[chance.IntN(6)]
+		_, _, err := f.OpenNamespace(t.Context(), ns, fmt.Sprint("wrong ", chance.IntN(30)), "x", Client{})
+		switch {
+		case errors.Is(err, ErrNotFound):
+			unknown++
+		case errKey(err) != "device.refused":
+			t.Fatal(err)
+		}
+	}
+	if n := f.hasher.argoned.Load() - hashes; n != tries || f.rows("audit") != audits+tries {
+		t.Errorf("%d slow hashes, %d audit entries", n, f.rows("audit")-audits)
+	}
+	if unknown < tries/3 || unknown > 2*tries/3 {
+		t.Errorf("%d of them at namespaces that do not exist", unknown)
+	}
 }
 
 // A flood of tries waits for the same turns as the passwords of people.
@@ -70,6 +105,30 @@ func TestNamespaceKey(t *testing.T) {
 	if f.NamespaceKey("class-3b") == same || len(f.NamespaceKey(strings.Repeat("x", 60_000))) != len(same) {
 		t.Error("not one short key for each")
 	}
+}
+
+// What is spelt with a character the engines cannot hold is another name: it must
+// not find the one without it, past the limits that count it by itself.
+func TestNothingIsLeftOutOfAName(t *testing.T) {
+	cheaply(t, func(t *testing.T, f fixture) {
+		ctx := t.Context()
+		f.config(f.device(ada, "class"), "one", "", false)
+		d := f.device(ada, "other")
+		for _, ns := range []string{"\x00class", "cla\x00ss", "class\x00", "cla\ufffdss"} {
+			if _, _, err := f.OpenNamespace(ctx, ns, "one", "x", Client{}); !errors.Is(err, ErrNotFound) {
+				t.Errorf("%q: %v", ns, err)
+			}
+		}
+		if _, err := f.Device(ctx, ada, d.ID+"\x00"); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		if _, err := f.CreateAccount(ctx, NewAccount{Username: "kim", Password: "a fine password", EndUser: true}, "boss"); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := f.AccountNamed(ctx, "k\x00im"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
 }
 
 // The passwords of devices outlive the key they were sealed with.

@@ -133,6 +133,11 @@ func (tx *Tx) tellAt(ctx context.Context, userID string, r bot.Reply, due time.T
 
 // word renders r for a person.
 func (tx *Tx) word(ctx context.Context, userID string, r bot.Reply) (bot.Outgoing, error) {
+	return tx.wordAs(ctx, userID, tx.NewTaskID(), r)
+}
+
+// wordAs is word with the id that a card has already.
+func (tx *Tx) wordAs(ctx context.Context, userID, taskID string, r bot.Reply) (bot.Outgoing, error) {
 	p, err := tx.person(ctx, bot.Canonical(userID))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return bot.Outgoing{}, err
@@ -140,7 +145,7 @@ func (tx *Tx) word(ctx context.Context, userID string, r bot.Reply) (bot.Outgoin
 	if p.UserID != "" {
 		userID = p.UserID
 	}
-	o, err := tx.s.Render(userID, p.Language(), tx.NewTaskID(), r)
+	o, err := tx.s.Render(userID, p.Language(), taskID, r)
 	return o, wrap(err, "tell")
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"deskbell/bot"
@@ -24,14 +25,14 @@ func (tx *Tx) Retell(ctx context.Context, userID string, r bot.Reply, ref string
 	if err := tx.unsend(ctx, ref); err != nil {
 		return err
 	}
-	code, err := tx.responseCode(ctx, ref)
+	taskID, code, err := tx.responseCode(ctx, ref)
 	if err != nil {
 		return wrap(err, "retell")
 	}
 	if code == "" {
 		return tx.tellAt(ctx, userID, r, tx.Now, ref)
 	}
-	o, err := tx.word(ctx, userID, r)
+	o, err := tx.wordAs(ctx, userID, taskID, r) // WeCom refuses an update with another id
 	if err != nil {
 		return err
 	}
@@ -64,23 +65,24 @@ func (tx *Tx) unsent(ctx context.Context, ref string) (n int64, err error) {
 }
 
 // responseCode takes the code away that allows one update of the latest card of
-// a ref; "" means there is none.
-func (tx *Tx) responseCode(ctx context.Context, ref string) (string, error) {
+// a ref, and tells the id of that card; "" means there is none.
+func (tx *Tx) responseCode(ctx context.Context, ref string) (taskID, code string, err error) {
 	var was outboxRow
-	err := tx.db.NewSelect().Model(&was).Column("id", "response_code").Where("ref = ?", ref).Where("state = ?", Sent).Where("response_code <> ''").
+	err = tx.db.NewSelect().Model(&was).Column("id", "response_code").Where("ref = ?", ref).Where("state = ?", Sent).Where("response_code <> ''").
 		Where("tried_at > ?", tx.Now.Add(-updatable)).Order("id DESC").Limit(1).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	res, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("response_code = ''").Where("id = ?", was.ID).Where("response_code <> ''").Exec(ctx)
 	if err := changedOne(res, err, "use a response code"); errors.Is(err, ErrNotFound) {
-		return "", nil // somebody else was faster
+		return "", "", nil // somebody else was faster
 	} else if err != nil {
-		return "", err
+		return "", "", err
 	}
-	code, err := tx.s.keys.open(responsePlace(was.ID), was.ResponseCode)
-	return string(code), err
+	kept, err := tx.s.keys.open(responsePlace(was.ID), was.ResponseCode)
+	taskID, code, _ = strings.Cut(string(kept), " ")
+	return taskID, code, err
 }

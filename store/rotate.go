@@ -30,6 +30,7 @@ var sealed = []sealedColumn{
 	{what: "one-time passwords", table: "otp", column: "secret", where: "secret <> ''", kept: true, row: []string{"person"}, bound: func(r []string) string { return otpRow{Person: r[0]}.bound() }},
 	{what: "recovery codes", table: "recovery_codes", column: "hash", where: "hash <> ''", kept: true, row: []string{"person", "n"}, bound: func(r []string) string { return recoveryBound(r[0], r[1]) }},
 	{what: "passwords of devices", table: "device_configs", column: "password", where: "password <> ''", kept: true, row: []string{"id"}, bound: func(r []string) string { return configPlace(r[0]) }},
+	{what: "media of people", table: "media", column: "secret", where: "secret <> ''", kept: true, row: []string{"id"}, bound: func(r []string) string { return mediaPlace(r[0]) }},
 	{what: "tokens shared with the service desk", table: "tokens", column: "shared", where: "shared <> ''", row: []string{"id"}, bound: func(r []string) string { return sharedPlace(r[0]) }},
 	{what: "share links", table: "share_tokens", column: "link", where: "link <> ''", row: []string{"id"}, bound: func(r []string) string { return sharePlace(r[0]) }, kind: kindShare},
 	{what: "messages not delivered", table: "outbox", column: "body", where: "body <> ''", row: []string{"id", "digest"}, bound: func(r []string) string { return "outbox/" + r[1] }},

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -191,6 +192,36 @@ func (s *Store) Shares(ctx context.Context, botID string, by Asker) ([]Share, er
 	return shares(rows, s.Now()), nil
 }
 
+// ShareQuery asks for the shares of all of an owner's bots, the newest first.
+type ShareQuery struct {
+	Owner Asker
+	Text  string // in the name of the share or of its bot, or the end of its token
+	Ended bool   // those that are good no more, too
+	After string // only those behind this one in the list, by id
+	Limit int    // default 100
+}
+
+// FindShares lists shares.
+func (s *Store) FindShares(ctx context.Context, q ShareQuery) ([]Share, error) {
+	now := s.Now().UTC()
+	var rows []shareRow
+	query := selectShares(s.reads, &rows).Where("?", q.Owner.owns()).OrderExpr("t.created_at DESC, t.id DESC").Limit(cmp.Or(q.Limit, 100))
+	if q.Text != "" {
+		where, args := anyLike(q.Text, "t.name", "b.name")
+		query = query.Where("("+where+" OR t.last4 = ?)", append(args, q.Text)...)
+	}
+	if !q.Ended {
+		query = query.Where("t.revoked_at IS NULL").Where("t.expires_at IS NULL OR t.expires_at > ?", now)
+	}
+	if q.After != "" {
+		query = query.Where("(t.created_at, t.id) < (SELECT created_at, id FROM share_tokens WHERE id = ?)", q.After)
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("find shares: %w", err)
+	}
+	return shares(rows, now), nil
+}
+
 // LiveShares lists a person's shares that are good, newest first.
 func (tx *Tx) LiveShares(ctx context.Context, owner string) ([]Share, error) {
 	var rows []shareRow
@@ -333,21 +364,29 @@ func (tx *Tx) ShareURL(token string) string { return tx.s.ShareURL(token) }
 
 // ShareQR draws the link of a share (a PNG). ErrEnded: it is good no more.
 func (tx *Tx) ShareQR(ctx context.Context, id string, by Asker) (Share, []byte, error) {
+	sh, _, picture, err := tx.ShareLink(ctx, id, by)
+	return sh, picture, err
+}
+
+// ShareLink gives the link of a share to its owner, and draws it (a PNG).
+// ErrEnded: it is good no more.
+func (tx *Tx) ShareLink(ctx context.Context, id string, by Asker) (sh Share, link string, picture []byte, err error) {
 	if err := tx.notMine(ctx, id, by); err != nil {
-		return Share{}, nil, err
+		return Share{}, "", nil, err
 	}
 	row, err := findShare(ctx, tx.db, "t.id = ?", id)
 	if err != nil {
-		return Share{}, nil, err
+		return Share{}, "", nil, err
 	}
-	sh := row.share(tx.Now)
+	sh = row.share(tx.Now)
 	if !sh.Live(tx.Now) || row.Link == "" {
-		return Share{}, nil, fmt.Errorf("share: %w", ErrEnded)
+		return Share{}, "", nil, fmt.Errorf("share: %w", ErrEnded)
 	}
 	token, err := tx.s.keys.open(sharePlace(id), row.Link)
 	if err != nil {
-		return Share{}, nil, err
+		return Share{}, "", nil, err
 	}
-	picture, err := drawQR(tx.ShareURL(string(token)))
-	return sh, picture, err
+	link = tx.ShareURL(string(token))
+	picture, err = drawQR(link)
+	return sh, link, picture, err
 }

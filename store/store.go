@@ -73,17 +73,20 @@ type Store struct {
 	reads   *bun.DB // reads outside a transaction
 	keys    *keyring
 	hasher  *hasher
+	decoy   decoy
 	pg      bool
 	conf    *pgdriver.Config // nil on SQLite
 	unlock  func()
 	inbox   *batcher[*received]
 	stamped time.Time     // when the latest message came
 	pushed  chan struct{} // signalled when a commit left something to deliver
+	wanted  chan struct{} // signalled when a commit left something to collect
 	chains  chains
 	agents  sync.Map     // canonical userid → the sighting its agent row has
 	wiped   atomic.Int64 // up to this row of the inbox, replies are gone
 	live    *live
 	desk    chan struct{} // signalled when conversations may find an agent
+	cried   chan struct{} // signalled when there is a broadcast to see to
 	stop    context.CancelFunc
 }
 
@@ -105,7 +108,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o.MaxLoad = cmp.Or(o.MaxLoad, 5)
 	o.Desk = o.Desk.orDefault()
 	o.OTPIssuer = cmp.Or(o.OTPIssuer, "Deskbell")
-	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1), live: newLive(), desk: make(chan struct{}, 1)}
+	s := &Store{Options: o, keys: keys, hasher: newHasher(keys, o.PassCost), pushed: make(chan struct{}, 1), live: newLive(), desk: make(chan struct{}, 1), cried: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+	s.decoy = newDecoy(keys, s.hasher)
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
 	}

@@ -473,3 +473,35 @@ func TestInstancesWorkForOnePerson(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What came with a message comes back out of the inbox, and so do messages that
+// were received before there was any such thing.
+func TestMediaInTheInbox(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		m := said("lilei", 1)
+		m.Text, m.Media = "", bot.Media{Kind: bot.Voice, ID: "1G6n", Name: "语音.amr", Format: "amr"}
+		old := bot.Message{Key: "m:lilei:2", From: "lilei", Text: "/say 2", Event: bot.Pressed, Sent: m.Sent, Card: bot.Press{TaskID: "t", ResponseCode: "c"}}
+		f.receive(m)
+		f.pass(time.Second)
+		f.receive(old)
+		const before = `{"Key":"m:lilei:2","From":"lilei","Text":"/say 2","Event":"template_card_event","Sent":"2023-11-14T22:13:20Z","Card":{"TaskID":"t","ResponseCode":"c"}}`
+		if now, err := json.Marshal(old); err != nil || string(now) != before {
+			t.Errorf("a message without media is kept as\n%s, was\n%s", now, before)
+		}
+		if _, err := f.db.NewUpdate().Model((*inboxRow)(nil)).Set("message = ?", f.keys.seal("inbox/"+old.Key, []byte(before))).Where("key = ?", old.Key).Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got []bot.Message
+		if err := f.work("lilei", func(_ *Tx, items []Item) error {
+			for _, it := range items {
+				got = append(got, it.Message)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]bot.Message{m, old}, got); d != "" {
+			t.Error(d)
+		}
+	})
+}

@@ -31,9 +31,9 @@ const (
 	saidReopened    = "reopened"    // Name did
 )
 
-// MaxSaid bounds one message, in bytes: what fits into a text of WeCom's beside
-// the name of who says it.
-const MaxSaid = 1800
+// MaxSaid bounds one message, in bytes. WeCom shows less in one text; a push of
+// more is several.
+const MaxSaid = 8000
 
 // ErrEmpty and ErrTooLong say what is wrong with the words of a message.
 var (
@@ -68,7 +68,7 @@ type Words struct {
 // Say adds to a conversation and tells the other side. It is said once for each
 // Nonce: again returns what was said before. ErrEnded: it is closed.
 func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Said, again bool, err error) {
-	w.Content = strings.TrimSpace(w.Content)
+	w.Content = spoken(w.Content)
 	switch {
 	case w.Content == "" && w.Media == "":
 		return m, false, fmt.Errorf("say: %w", ErrEmpty)
@@ -92,6 +92,11 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 	}
 	tx.said = append(tx.said, saying{m, c.Agent})
 	return m, false, tx.pass(ctx, c, m)
+}
+
+// spoken is what can be kept of words: PostgreSQL takes neither broken UTF-8 nor NUL.
+func spoken(s string) string {
+	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", ""))
 }
 
 func (tx *Tx) saidBefore(ctx context.Context, id string, by Party, nonce string) (m Said, again bool, err error) {

@@ -31,6 +31,7 @@ type Token struct {
 type TokenQuery struct {
 	Person  string // only this person's
 	Account string // only this account's, by uid
+	Text    string // in what it is for, in the name of whose it is, or the beginning of its id
 	After   string // only those behind this one in the list, by id
 	Limit   int    // default 100
 }
@@ -57,6 +58,10 @@ func listTokens(ctx context.Context, db bun.IDB, q TokenQuery, now time.Time) ([
 	}
 	if q.Account != "" {
 		query = query.Where("t.account = ?", q.Account)
+	}
+	if q.Text != "" {
+		where, args := anyLike(q.Text, "t.name", "t.person", "p.name", "a.username")
+		query = query.Where("("+where+" OR t.id"+likeEscape+")", append(args, beginning(q.Text))...)
 	}
 	if q.After != "" {
 		query = query.Where("(t.created_at, t.id) < (SELECT created_at, id FROM tokens WHERE id = ?)", q.After)

@@ -17,9 +17,11 @@ func (s *Set) funcs(l *language) map[string]any {
 	return map[string]any{
 		"plain": plain,
 		"cut":   cut,
+		"lines": lines,
 		"json":  quote,
 		"say":   l.say,
 		"part":  l.part,
+		"tell":  l.phrase,
 		"when":  func(t time.Time) (string, error) { return l.when(t.In(s.Zone), s.Now().In(s.Zone)) },
 		"day":   func(t time.Time) (string, error) { return l.day(t.In(s.Zone), s.Now().In(s.Zone)) },
 		"clock": func(t time.Time) (string, error) { return l.written("time.day", t.In(s.Zone)) },
@@ -81,6 +83,18 @@ func cut(n int, value any) string {
 		return string(runes)
 	}
 	return string(runes[:n-1]) + "…"
+}
+
+// lines is plain for words that stand at the end of a text: their lines stay, at
+// most n bytes of them. What is longer is shown as that.
+func lines(n int, value any) string {
+	var kept []string
+	for line := range strings.Lines(fmt.Sprint(value)) {
+		if line = plain(line); line != "" || len(kept) > 0 && kept[len(kept)-1] != "" { // one empty line is as good as many
+			kept = append(kept, line)
+		}
+	}
+	return shorten(strings.TrimSpace(strings.Join(kept, "\n")), n)
 }
 
 // quote escapes a value for the inside of a JSON string.

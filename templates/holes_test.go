@@ -10,7 +10,7 @@ import (
 
 // safe are the functions whose result may stand in a text or, with json behind
 // it, in a card, whatever a person typed.
-var safe = []string{"plain", "cut", "say", "part", "when", "ago", "dur"}
+var safe = []string{"plain", "lines", "cut", "say", "part", "when", "ago", "dur"}
 
 // ours are fields that never hold a person's words.
 var ours = []string{"Usage", "URL"}

@@ -6,7 +6,7 @@ import "deskbell/bot"
 func (s *Set) Render(to, lang, taskID string, r bot.Reply) (bot.Outgoing, error) {
 	if r.IsCard {
 		card, err := s.Card(lang, r.Key, taskID, r.Data)
-		return bot.Outgoing{To: to, Card: card}, err
+		return bot.Outgoing{To: to, Card: card, TaskID: taskID}, err
 	}
 	text, err := s.Text(lang, r.Key, r.Data)
 	return bot.Outgoing{To: to, Text: text}, err

@@ -1,6 +1,8 @@
 package templates
 
 import (
+	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -32,26 +34,37 @@ func sampleQuestion(word string) m {
 }
 
 func sampleTexts(word string) map[string]any {
+	flashes := m{}
+	for _, key := range []string{"agent.load", "agent.offline", "agent.otp", "token.revoked", "share.bot", "share.extend", "share.revoke", "user.new", "user.reset",
+		"user.remove", "push.resend", "bad.gone", "bad.load", "bad.otp", "bad.otp.none", "bad.otp.locked", "bad.token", "bad.owner", "bad.span", "bad.ended",
+		"bad.refused", "bad.taken", "bad.username"} {
+		flashes["flash."+key] = m{"About": word}
+	}
 	commands := []m{{"Name": "status"}, {"Name": "login"}}
 	entry := m{"At": sampleNow, "Actor": word, "Action": "status", "Target": "lilei", "Result": "denied", "Detail": word}
 	reasons := []m{{"Role": "admin", "Rule": "user:boss"}, {"Role": "agent", "Rule": "", "By": "boss", "At": sampleNow}}
 	change := m{"ID": "lilei", "Role": "agent", "By": "boss", "Known": false}
-	return map[string]any{
+	texts := map[string]any{
 		"role":         m{"Holders": []m{{"ID": "lilei", "Name": word, "Known": true, "Reasons": reasons}, {"ID": "mei", "Name": "", "Known": false, "Reasons": reasons}}},
 		"role.reasons": reasons, "role.granted": change, "role.had": change, "role.revoked": change, "role.yours": change, "role.gone": change,
 		"role.rule": m{"Rule": "department:8"},
 		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
 			"Anyone": false, "Active": true, "Allowed": false},
 		"flash.session.transferred": m{"About": word},
-		"session.said":              sampleSaid(word), "session.assigned": m{"AgentName": word},
-		"session.event.assigned": sampleSaid(word), "session.event.transferred": sampleSaid(word), "session.event.closed": sampleSaid(word), "session.event.reopened": sampleSaid(word),
-		"bot":          m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
-		"bot.made":     m{"ShortID": "1a2b3c4d", "Name": word},
-		"share":        m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
-		"share.qr":     sampleShare(word),
-		"user":         m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
-		"user.removed": m{"Username": word},
-		"time.days":    1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
+		"session.label":             sampleSession(word), "session.sent": sampleSession(word), "session.use": sampleSession(word), "session.ended.now": sampleSession(word),
+		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
+		"session.list":           sampleSessions(word),
+		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "", "Session": sampleSession(word)},
+		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
+		"broadcast.message": sampleBroadcast(word),
+		"bot":               m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
+		"bot.made":          m{"ShortID": "1a2b3c4d", "Name": word},
+		"share":             m{"Count": 9, "Shares": []m{sampleShare(word)}, "More": 3},
+		"share.qr":          sampleShare(word),
+		"user":              m{"Users": []m{{"Username": word, "Email": word, "LastLoginAt": &sampleNow}}, "More": true},
+		"user.removed":      m{"Username": word},
+		"time.days":         1, "time.hours": 2, "time.minutes": 3, "time.seconds": 4,
+		"status.sentoff": m{"By": word},
 		"time.ago":       word,
 		"agents":         m{"Agents": []m{sampleAgent(word), sampleAgent(word)}, "Status": ""},
 		"audit":          m{"Entries": []m{entry, entry}, "UserID": ""},
@@ -86,17 +99,24 @@ func sampleTexts(word string) map[string]any {
 		"login.alert":     sampleQuestion(word),
 		"whoami":          m{"ID": word, "Name": word, "Departments": []int{1, 3}, "Roles": []string{"admin", "agent"}, "Agent": sampleAgent(word)},
 	}
+	maps.Copy(texts, flashes)
+	return texts
 }
 
 func sampleCards(word string) map[string]any {
 	return map[string]any{
+		"session":         sampleSession(word),
+		"session.offer":   sampleSession(word),
+		"session.using":   sampleSession(word),
+		"session.choose":  sampleSessions(word),
+		"broadcast":       sampleBroadcast(word),
+		"broadcast.done":  sampleBroadcast(word),
 		"share":           sampleShare(word),
 		"share.ending":    sampleShare(word),
 		"share.new":       sampleShare(word),
-		"session.offer":   m{"AskerName": word, "Title": word, "URL": "https://desk.example.com/agent/chat?session=1", "Note": ""},
 		"user":            m{"Username": word, "URL": "https://desk.example.com/newpassword?accessToken=x", "For": 10 * time.Minute},
 		"status":          sampleAgent(word),
-		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2},
+		"person.left":     m{"ID": "lilei", "Name": word, "Why": "disabled", "Tokens": 3, "OTP": true, "Password": true, "Roles": []string{"admin", "agent"}, "Agent": true, "Shares": 2, "Sessions": 3},
 		"security.notice": m{"What": "otp_off", "At": sampleNow, "App": word, "System": word, "Address": word},
 		"link.opened":     m{"At": sampleNow, "App": word, "System": word, "Address": word, "Ended": true},
 		"login.ask":       sampleQuestion(word),
@@ -113,7 +133,7 @@ func sampleCards(word string) map[string]any {
 func sampleFrame(word string) m {
 	return m{
 		"Name": word, "UserID": word, "Role": "admin", "Home": "/admin/welcome", "SignOut": "/logout",
-		"Menu":  []m{{"Name": "welcome", "Path": "/admin/welcome", "Here": true}, {"Name": "outbox", "Path": "/admin/outbox", "Here": false}},
+		"Menu":  []m{{"Name": "welcome", "Path": "/admin/welcome", "Here": true, "Admin": false}, {"Name": "outbox", "Path": "/admin/outbox", "Here": false, "Admin": true}},
 		"Flash": m{"Text": word, "Bad": true},
 	}
 }
@@ -148,8 +168,16 @@ func sampleDesk(word string) m {
 	return m{"Path": "/agent/chat?part=list", "Own": list, "Queue": list, "Past": list, "Unread": 1}
 }
 
+// sampleList is the data of a page with a list.
+func sampleList(word string, more m) m {
+	all := m{"Frame": sampleFrame(word), "Path": "/admin/x", "Do": "/admin/x/do?q=1", "Q": word, "Pager": m{"First": "/admin/x", "Next": "/admin/x?after=1", "Shown": 50}}
+	maps.Copy(all, more)
+	return all
+}
+
+var sampleSpans = []m{{"Hours": 0, "For": time.Duration(0)}, {"Hours": 168, "For": 7 * 24 * time.Hour}}
+
 func samplePages(word string) map[string]any {
-	delivery := m{"ID": 7, "To": word, "CreatedAt": sampleNow.Add(-5 * time.Hour), "Attempts": 9, "LastError": word}
 	return map[string]any{
 		"redeem":   m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/chat?a=1", "Token": word, "Named": false, "OTP": true, "Need": true, "Wrong": true, "Wait": time.Duration(0)},
 		"password": m{"Name": word, "UserID": word, "Expires": sampleNow.Add(10 * time.Minute), "Action": "/password", "Token": word, "Problem": word},
@@ -188,9 +216,46 @@ func samplePages(word string) map[string]any {
 		"passworddead": nil,
 		"signin":       nil,
 		"docs":         nil,
-		"outbox":       m{"Frame": sampleFrame(word), "Pending": 1, "Dead": 1, "Items": []m{delivery}},
-		"error":        m{"Frame": sampleFrame(word), "Status": 500, "Ref": "ABCD2345", "Need": false},
+		"adminwelcome": m{"Frame": sampleFrame(word), "Full": true, "Pending": 1, "Dead": 2, "Online": 0, "Busy": 3, "Offline": 4},
+		"adminagents": sampleList(word, m{"Status": "busy", "Statuses": []string{"online", "busy", "offline"}, "Most": 1000,
+			"Agents": []m{{"ID": word, "Name": word, "Status": "busy", "Until": &sampleNow, "Note": word, "Roles": []string{"admin", "agent"}, "Load": 1, "MaxLoad": 5, "OTP": true}}}),
+		"admintokens": sampleList(word, m{"Made": m{"Token": "dba_x", "User": word, "Name": word, "ExpiresAt": sampleNow}, "Own": "x", "Spans": sampleSpans,
+			"Tokens": []m{{"ID": "1a2b3c4d", "ShortID": "1a2b3c4d", "User": word, "Name": "", "Source": "chat", "CreatedAt": sampleNow, "ExpiresAt": sampleNow, "LastUsedAt": &sampleNow}}}),
+		"adminshares": sampleList(word, m{"Ended": true, "Spans": sampleSpans, "Bots": []m{{"ID": "1", "Name": word}},
+			"Shown": m{"Name": word, "BotName": word, "URL": "/s/x", "QR": "eA==", "ExpiresAt": &sampleNow},
+			"Shares": []m{{"ID": "1", "BotName": word, "Name": word, "Last4": "abcd", "CreatedAt": sampleNow, "Opens": 3, "OpenedAt": &sampleNow,
+				"ExpiresAt": &sampleNow, "RevokedAt": (*time.Time)(nil), "Live": true}}}),
+		"adminusers": sampleList(word, m{"Kind": "enduser", "Kinds": []string{"enduser", "account"},
+			"Accounts": []m{{"UID": "1", "Username": word, "Nickname": word, "IsEndUser": true, "Enabled": false, "Email": word, "Mobile": "1",
+				"CreatedAt": sampleNow, "LastLoginAt": &sampleNow}}}),
+		"adminaudit": sampleList(word, m{"Action": word, "From": "2026-03-01", "To": word, "Actions": []string{"otp.use"},
+			"Entries": []m{{"ID": 7, "At": sampleNow, "Actor": word, "Action": "otp.use", "Target": word, "Result": "ok", "Detail": word}}}),
+		"adminoutbox": sampleList(word, m{"Pending": 1, "Dead": 1, "State": "dead", "States": []string{"dead", "sent"},
+			"Items": []m{{"ID": 7, "To": word, "State": "dead", "CreatedAt": sampleNow, "Tries": 9, "LastError": word}}}),
+		"error": m{"Frame": sampleFrame(word), "Status": 500, "Ref": "ABCD2345", "Need": false},
 	}
+}
+
+func sampleSession(word string) m {
+	return m{
+		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Short": "1b4e28ba", "AskerID": "hanmeimei", "AskerName": word, "Title": word, "Status": "open", "AgentName": word, "AgentID": "lilei",
+		"Position": 3, "ClosedBy": "lilei", "CreatedAt": sampleNow, "URL": "https://desk.example.com/chat/1?accessToken=x", "For": 10 * time.Minute,
+		"To": "lilei", "Note": word, "Own": false, "New": 12, "Current": true, "Sent": 2,
+	}
+}
+
+func sampleSessions(word string) m {
+	six := make([]m, 6)
+	for i := range six {
+		six[i] = sampleSession(word)
+		six[i]["ID"] = fmt.Sprint(i, six[i]["ID"])
+	}
+	return m{"Sessions": six, "Others": six[:1], "Held": 2, "For": 10 * time.Minute}
+}
+
+func sampleBroadcast(word string) m {
+	return m{"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "AuthorName": word, "Content": word, "Count": 12345, "Listed": false,
+		"ConfirmedAt": (*time.Time)(nil), "Again": false, "For": 10 * time.Minute, "Arrived": 12300, "Failed": 45}
 }
 
 func sampleConfig(string) m {

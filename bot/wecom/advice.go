@@ -21,10 +21,12 @@ const (
 	codeBadCorpID     = 40013
 	codeBadToken      = 40014
 	codeBadCorpSecret = 40091
+	codeBadMediaID    = 40007
 	codeBadOAuthCode  = 40029
 	codeRateLimit     = 45009
 	codeNoMenu        = 46003
 	codeCardUpdated   = 60140
+	codeTooLarge      = 830002
 )
 
 // The pages of the admin console, https://work.weixin.qq.com/wework_admin.
@@ -78,7 +80,7 @@ var advices = []advice{
 	{[]int{40066, 60003}, recipient, "no such department", pageContacts},
 	{[]int{40068}, recipient, "no such tag: check the role rules", pageTags},
 
-	{[]int{40004, 40005, 40006, 40007, 40008, 40009, 40011, 44001, 45001, 45007}, content, "WeCom does not take this media: type, size, or expired after three days", ""},
+	{[]int{40004, 40005, 40006, codeBadMediaID, 40008, 40009, 40011, 44001, 45001, 45007}, content, "WeCom does not take this media: type, size, or expired after three days", ""},
 	{[]int{44004}, content, "the text is empty", ""},
 	{[]int{45002}, content, "the message is too long", ""},
 	{[]int{45008, 45032, 45034}, content, "the articles of the message are too many or malformed", ""},
@@ -90,7 +92,7 @@ var advices = []advice{
 	{[]int{84014, 84015}, ours, "the sign-in expired: sign in again", ""},
 	{[]int{40093}, ours, "the JS-SDK signature is wrong", ""},
 	{[]int{45029}, ours, "the answer would be too large: ask for less", ""},
-	{[]int{830002}, ours, "the download is too large: fetch it in ranges", ""},
+	{[]int{codeTooLarge}, ours, "the download is too large: fetch it in ranges", ""},
 	{[]int{codeNoMenu}, ours, "the app has no menu: write it with check --fix-menu", pageApp},
 	{[]int{codeCardUpdated}, ours, "the card was updated before", ""},
 	{[]int{86001, 86003, 86004, 86006, 86008, 86215, 86216, 86217, 86218, 86219, 86220}, ours, "the group chat does not exist or was not made by this app", ""},

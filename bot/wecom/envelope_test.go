@@ -146,6 +146,10 @@ func TestOpen(t *testing.T) {
 	pressed := event(bot.Pressed, "/status online")
 	pressed.Card = bot.Press{TaskID: "task-1", ResponseCode: "code-1"}
 	other := bot.Message{Key: key, From: "LiLei", Event: bot.Other, Sent: sent}
+	media := func(m bot.Media) bot.Message { return bot.Message{Key: key, From: "LiLei", Sent: sent, Media: m} }
+	sends := func(kind, fields string) string {
+		return envInner("MsgType", "<MsgType><![CDATA["+kind+"]]></MsgType>", "Content", "", "x", fields)
+	}
 
 	tests := []struct {
 		name, inner string
@@ -179,7 +183,21 @@ func TestOpen(t *testing.T) {
 		{"came", envEvent("subscribe", "<EventKey>x</EventKey>"), event(bot.Subscribed, "")},
 		{"went", envEvent("unsubscribe", ""), event(bot.Unsubscribed, "")},
 
-		{"image", envInner("MsgType", "<MsgType>image</MsgType>", "Content", "", "x", "<PicUrl>http://p</PicUrl><MediaId>m</MediaId>"), other},
+		{"image", sends("image", "<PicUrl><![CDATA[http://p]]></PicUrl><MediaId><![CDATA[1G6n-_0]]></MediaId>"), media(bot.Media{Kind: bot.Image, ID: "1G6n-_0"})},
+		{"voice", sends("voice", "<MediaId>m</MediaId><Format>amr</Format>"), media(bot.Media{Kind: bot.Voice, ID: "m", Format: "amr"})},
+		{"video", sends("video", "<MediaId>m</MediaId><ThumbMediaId>t</ThumbMediaId>"), media(bot.Media{Kind: bot.Video, ID: "m"})},
+		{"file", sends("file", "<MediaId>m</MediaId><FileName><![CDATA[报价 &.xlsx]]></FileName>"), media(bot.Media{Kind: bot.File, ID: "m", Name: "报价 &.xlsx"})},
+		{"file with a name to climb by", sends("file", "<MediaId>m</MediaId><FileName>..\\..\\etc/passwd\u202e\nfdp.exe</FileName>"),
+			media(bot.Media{Kind: bot.File, ID: "m", Name: "passwdfdp.exe"})},
+		{"image that says something", envInner("MsgType", "<MsgType>image</MsgType>", "x", "<MediaId>m</MediaId>"), media(bot.Media{Kind: bot.Image, ID: "m"})},
+		{"text with a media id", envInner("x", "<MediaId>m</MediaId><FileName>f</FileName>"), said("/status busy")},
+		{"image nobody could fetch", sends("image", "<PicUrl>http://p</PicUrl>"), other},
+		{"image with half an id", sends("image", "<MediaId>m m</MediaId>"), other},
+		{"image with too much of one", sends("image", "<MediaId>"+strings.Repeat("m", 257)+"</MediaId>"), other},
+		{"image like no other", envInner("MsgType", "<MsgType>image</MsgType>", "MsgId", "", "x", "<MediaId>m</MediaId>"), event(bot.Other, "")},
+		{"image from WeCom itself", strings.Replace(sends("image", "<MediaId>m</MediaId>"), "LiLei", "sys", 1), bot.Message{From: "sys", Event: bot.Other, Sent: sent}},
+		{"location", sends("location", "<Location_X>1</Location_X><Label>x</Label>"), other},
+		{"link", sends("link", "<Title>x</Title><Url>http://p</Url>"), other},
 		{"location event", envEvent("LOCATION", "<Latitude>1</Latitude>"), event(bot.Other, "")},
 		{"card menu", envEvent("template_card_menu_event", "<EventKey>/x</EventKey>"), event(bot.Other, "")},
 		{"nameless event", envEvent("", ""), event(bot.Other, "")},

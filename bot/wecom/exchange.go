@@ -21,34 +21,48 @@ var uncoded = map[string]bool{"menu/get": true, "getcallbackip": true}
 // at all an *outage. Neither carries an address, a token or a secret.
 func (c *Client) exchange(ctx context.Context, req *http.Request, token string) ([]byte, error) {
 	name := strings.TrimPrefix(req.URL.Path, apiPath)
-	if err := ctx.Err(); err != nil {
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	leave, err := c.admit(ctx, caller, name)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	raw, err := c.roundTrip(c.address(ctx, req, token))
+	if err != nil {
+		return nil, c.unanswered(caller, name, token, err)
+	}
+	c.breaker.succeeded()
+	return raw, c.check(name, raw, token)
+}
+
+// admit lets a call out, and counts it until leave. While WeCom does not answer,
+// few are let out.
+func (c *Client) admit(ctx, caller context.Context, name string) (leave func(), err error) {
+	if err := caller.Err(); err != nil {
 		return nil, &outage{call: name, what: "given up by the caller", cause: err}
 	}
 	if !c.breaker.allow(c.now()) {
 		return nil, &outage{call: name, what: "not asked: WeCom has not been answering"}
 	}
-	caller := ctx
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	select {
 	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
+		return func() { <-c.slots }, nil
 	case <-ctx.Done():
 		return nil, &outage{call: name, what: "not asked: too many calls under way", cause: caller.Err()}
 	}
-	raw, err := c.roundTrip(c.address(ctx, req, token))
-	switch {
-	case err == nil:
-		c.breaker.succeeded()
-	case errors.Is(caller.Err(), context.Canceled): // says nothing about WeCom
-		return nil, &outage{call: name, what: "given up by the caller", cause: context.Canceled}
-	default:
-		if c.breaker.failed(c.now()) {
-			c.log.Warn("wecom does not answer: calls fail at once, but for one in five seconds")
-		}
-		return nil, &outage{call: name, what: c.scrub(err.Error(), token), cause: caller.Err()}
+}
+
+// unanswered is what a call came to that got no answer, or none of WeCom's.
+func (c *Client) unanswered(caller context.Context, name, token string, err error) error {
+	if errors.Is(caller.Err(), context.Canceled) { // says nothing about WeCom
+		return &outage{call: name, what: "given up by the caller", cause: context.Canceled}
 	}
-	return raw, c.check(name, raw, token)
+	if c.breaker.failed(c.now()) {
+		c.log.Warn("wecom does not answer: calls fail at once, but for one in five seconds")
+	}
+	return &outage{call: name, what: c.scrub(err.Error(), token), cause: caller.Err()}
 }
 
 // address points the request at this client's WeCom. Without a token the

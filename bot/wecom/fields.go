@@ -16,6 +16,9 @@ const (
 	fieldEventKey
 	fieldTaskID
 	fieldResponseCode
+	fieldMediaID
+	fieldFormat
+	fieldFileName
 	fieldEncrypt
 	fieldCount
 	otherField = fieldCount
@@ -23,11 +26,14 @@ const (
 
 type fields [fieldCount][]byte
 
+// There must be a bit in scanner.seen for each of them.
+var _ [16 - fieldCount]struct{}
+
 // tags are the two tags of each field.
 var tags = func() (t [fieldCount]struct{ open, close string }) {
 	for f, name := range [fieldCount]string{
 		"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content", "MsgId", "AgentID",
-		"Event", "EventKey", "TaskId", "ResponseCode", "Encrypt",
+		"Event", "EventKey", "TaskId", "ResponseCode", "MediaId", "Format", "FileName", "Encrypt",
 	} {
 		t[f].open, t[f].close = "<"+name+">", "</"+name+">"
 	}
@@ -58,6 +64,12 @@ func fieldNamed(name []byte) field {
 		return fieldTaskID
 	case "ResponseCode":
 		return fieldResponseCode
+	case "MediaId":
+		return fieldMediaID
+	case "Format":
+		return fieldFormat
+	case "FileName":
+		return fieldFileName
 	case "Encrypt":
 		return fieldEncrypt
 	}

@@ -93,7 +93,7 @@ func FuzzInner(f *testing.F) {
 			t.Fatalf("accepted what encoding/xml refuses: %v", err)
 		}
 		for _, name := range []string{"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content", "MsgId", "AgentID",
-			"Event", "EventKey", "TaskId", "ResponseCode", "Encrypt"} {
+			"Event", "EventKey", "TaskId", "ResponseCode", "MediaId", "Format", "FileName", "Encrypt"} {
 			at := fieldNamed([]byte(name))
 			text, there := want[name]
 			if there != s.has(at) || text != string(s.fields[at]) {
@@ -126,7 +126,9 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("opened what encoding/xml refuses: %v", err)
 			}
 			if o.From != want["FromUserName"] || want["ToUserName"] != envCorp ||
-				o.Event == bot.Said && (o.Text != want["Content"] || want["MsgType"] != "text" || !strings.HasSuffix(o.Key, ":"+want["MsgId"])) ||
+				o.Event == bot.Said && (o.Text != want["Content"] && o.Media.Kind == bot.NoMedia || !strings.HasSuffix(o.Key, ":"+want["MsgId"])) ||
+				o.Event == bot.Said && want["MsgType"] != "text" && string(o.Media.Kind) != want["MsgType"] ||
+				o.Media.ID != "" && o.Media.ID != want["MediaId"] || o.Media.Kind != bot.NoMedia && (o.Event != bot.Said || o.Media.ID == "" || o.Text != "") ||
 				o.Event != bot.Other && (!bot.ValidUserID(o.From) || want["AgentID"] != "1000002") {
 				t.Errorf("%+v, encoding/xml says %v", o.Message, want)
 			}

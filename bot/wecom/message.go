@@ -14,8 +14,9 @@ import (
 // it comes from WeCom, but people choose what is in it: it must be for this
 // corporation and app, and say each thing once.
 //
-// Kinds Deskbell acts on must be complete. Anything else, and anything not sent
-// by a member of this corporation, is bot.Other: acknowledged and ignored.
+// Kinds Deskbell acts on must be complete. Anything else, media nobody could fetch
+// and anything not sent by a member of this corporation, is bot.Other:
+// acknowledged and ignored.
 func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 	var in scanner
 	if err := in.scan(doc); err != nil {
@@ -37,7 +38,7 @@ func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 		}
 	}
 	hasID := isMsgID(f[fieldMsgID])
-	kind, err := kindOf(&in, hasID)
+	kind, media, err := kindOf(&in, hasID)
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 	}
 	member := isMember(f[fieldFromUserName])
 	if !member {
-		kind = bot.Other
+		kind, media = bot.Other, bot.NoMedia
 	}
 	b := r.joined[:0]
 	if member && hasID {
@@ -58,27 +59,47 @@ func (a *App) decode(m *bot.Message, r *room, doc []byte, sent int64) error {
 		b = appendEventKey(b, doc)
 	}
 	m.Event, m.Sent = kind, time.Unix(sent, 0)
+	if m.Media.Kind = media; media != bot.NoMedia {
+		packMedia(m, b, f)
+		return nil
+	}
 	pack(m, r, b, f)
 	return nil
 }
 
 // kindOf says what the document reports, and refuses a message that cannot be
 // told from a repetition of itself.
-func kindOf(in *scanner, hasID bool) (bot.Event, error) {
+func kindOf(in *scanner, hasID bool) (bot.Event, bot.MediaKind, error) {
 	f := &in.fields
 	if len(f[fieldMsgType]) == 0 {
-		return "", refuse("kind")
+		return "", "", refuse("kind")
 	}
 	switch string(f[fieldMsgType]) {
 	case "text":
 		if !hasID {
-			return "", refuse("msgid")
+			return "", "", refuse("msgid")
 		}
-		return bot.Said, nil
+		return bot.Said, bot.NoMedia, nil
 	case "event":
-		return eventNamed(f[fieldEvent]), nil
+		return eventNamed(f[fieldEvent]), bot.NoMedia, nil
 	}
-	return bot.Other, nil
+	for _, kind := range []bot.MediaKind{bot.Image, bot.Voice, bot.Video, bot.File} {
+		if string(f[fieldMsgType]) == string(kind) && hasID && isMediaID(f[fieldMediaID]) {
+			return bot.Said, kind, nil
+		}
+	}
+	return bot.Other, bot.NoMedia, nil
+}
+
+// isMediaID takes what can be the name of something to fetch. WeCom's are some 90
+// letters, digits, "-" and "_"; it promises nothing about them.
+func isMediaID(s []byte) bool {
+	for _, c := range s {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 256
 }
 
 // eventNamed matches without case, because WeCom writes LOCATION but click.
@@ -152,4 +173,12 @@ func pack(m *bot.Message, r *room, b []byte, f *fields) {
 	m.From, all = all[:len(from)], all[len(from):]
 	m.Text, all = all[:len(text)], all[len(text):]
 	m.Card.TaskID, m.Card.ResponseCode = all[:len(task)], all[len(task):]
+}
+
+// packMedia is pack for what is no text.
+func packMedia(m *bot.Message, key []byte, f *fields) {
+	m.Key, m.From = string(key), string(f[fieldFromUserName])
+	m.Media.ID = string(f[fieldMediaID])
+	m.Media.Name = bot.FileName(string(f[fieldFileName]))
+	m.Media.Format = bot.FileName(string(f[fieldFormat]))
 }

@@ -24,7 +24,7 @@ func corpusInner(a *App) (cases []envCase) {
 	for _, id := range []string{"1000003", "0", "-1000002", "01000002", "1000002.0", " 1000002", "１000002", "x"} {
 		add("app "+id, envInner("AgentID", "<AgentID>"+id+"</AgentID>"))
 		add("app "+id+" of an event", strings.Replace(envEvent("subscribe", ""), ">1000002<", ">"+id+"<", 1))
-		add("app "+id+" of an image", strings.Replace(envInner("AgentID", "<AgentID>"+id+"</AgentID>"), "[text]", "[image]", 1))
+		add("app "+id+" of an image", strings.Replace(envInner("AgentID", "<AgentID>"+id+"</AgentID>", "x", "<MediaId>m</MediaId>"), "[text]", "[image]", 1))
 	}
 	for _, e := range []string{"click", "template_card_event", "enter_agent", "subscribe", "unsubscribe"} {
 		add(e+" of no app", strings.Replace(envEvent(e, ""), "<AgentID>1000002</AgentID>", "", 1))
@@ -59,6 +59,8 @@ func corpusInner(a *App) (cases []envCase) {
 	}
 	add("twice a field nobody reads", with("<Extra>1</Extra><Extra>2</Extra>"))
 	add("twice, nested", with("<Extra><A/></Extra><Extra/>"))
+	add("twice a media id", strings.Replace(with("<MediaId>m</MediaId><MediaId>m</MediaId>"), "[text]", "[image]", 1))
+	add("a field inside a media id", strings.Replace(with("<MediaId>m<b/></MediaId>"), "[text]", "[image]", 1))
 	add("text that ends its section", envInner("Content", "<Content><![CDATA[x]]></Content>"+boss+"<Content><![CDATA[]]></Content>"))
 	add("text that ends its section and the document", envInner("Content", "<Content><![CDATA[x]]></Content></xml><xml>"+boss+"<Content><![CDATA[]]></Content>"))
 	add("a field inside a field", envInner("Content", "<Content>x"+boss+"</Content>"))

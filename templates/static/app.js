@@ -16,6 +16,10 @@ addEventListener("DOMContentLoaded", () => {
     }
   };
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.body.addEventListener(name, failed);
+  // The button that was pressed went with the old list.
+  document.body.addEventListener("htmx:afterSettle", (event) => {
+    if (event.detail.requestConfig?.verb === "post") document.getElementById("list")?.focus({ preventScroll: true });
+  });
   document.body.addEventListener("htmx:beforeRequest", () => { if (trouble) trouble.hidden = true; });
   // On a phone the menu is a strip: the page one is on may be far to the right.
   document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -15,6 +15,11 @@ addEventListener("DOMContentLoaded", () => {
   document.body.addEventListener("htmx:afterSettle", tell);
   tell();
 
+  // Once a form leads away, what this page would still fetch is for nobody.
+  let leaving = false;
+  document.addEventListener("submit", ({ target }) => { leaving ||= !target.hasAttribute("hx-post"); });
+  for (const name of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) document.body.addEventListener(name, (event) => { if (leaving) event.preventDefault(); });
+
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-fill]"), say = $("say");
     if (!link || !say) return;

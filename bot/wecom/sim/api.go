@@ -31,6 +31,8 @@ type call struct {
 	now   time.Time
 	note  string // what the wire log says about it
 	raw   *file  // answered instead of JSON
+
+	ranged bool // only a part of a file is wanted
 }
 
 type answer map[string]any
@@ -91,7 +93,7 @@ func (s *Sim) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	s.logCall(name, code, c.note, started)
 	if c.raw != nil && no == nil {
-		serveFile(w, r, c.raw)
+		s.sendFile(w, r, faults, c.raw)
 		return
 	}
 	s.after(w, faults, out)
@@ -125,7 +127,7 @@ func (s *Sim) dispatch(a api, c *call, method string, faults Faults) (answer, *r
 }
 
 func readCall(w http.ResponseWriter, r *http.Request, name string) (*call, error) {
-	c := &call{name: name, query: map[string]string{}}
+	c := &call{name: name, query: map[string]string{}, ranged: r.Header.Get("Range") != ""}
 	c.from, _, _ = net.SplitHostPort(r.RemoteAddr)
 	for key, values := range r.URL.Query() {
 		c.query[key] = values[0]

@@ -23,6 +23,7 @@ func (s *Sim) endpoints(page func(string, http.HandlerFunc)) {
 	page("POST /press", s.postAction(func(a action) Delivery { return s.Press(a.User, a.TaskID, a.Key, a.Chosen...) }))
 	page("POST /click", s.postAction(func(a action) Delivery { return s.Click(a.User, a.Key) }))
 	page("POST /event", s.postAction(func(a action) Delivery { return s.Event(a.User, a.Event) }))
+	page("POST /send", s.postMedia)
 	page("POST /status", s.postStatus)
 	page("POST /verify", s.postVerify)
 	page("POST /expire-tokens", func(w http.ResponseWriter, _ *http.Request) { s.ExpireTokens(); writeJSON(w, answer{}) })

@@ -72,5 +72,6 @@ var errTexts = map[int]string{
 	82001:  "touser & toparty & totag all empty",
 	84014:  "user_ticket expired",
 	84015:  "user_ticket invalid",
+	830002: "the file is too large, use Range",
 	301002: "not allow operate another agent with this accesstoken",
 }

@@ -27,7 +27,7 @@ type Received struct {
 	Text     string    `json:"text,omitempty"`
 	TextCard *TextCard `json:"textcard,omitempty"`
 	Card     *Card     `json:"card,omitempty"`     // as it looks now
-	MediaID  string    `json:"media_id,omitempty"` // of an image or file
+	MediaID  string    `json:"media_id,omitempty"` // of an image, file, voice or video
 	FileName string    `json:"file_name,omitempty"`
 	Safe     bool      `json:"safe,omitempty"` // cannot be passed on
 	MsgID    string    `json:"msgid,omitempty"`

@@ -8,16 +8,17 @@ import (
 	_ "image/jpeg" // the two formats WeCom takes
 	_ "image/png"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// media is a temporary upload: any app of the corporation may fetch it, for
-// three days (document 90253).
+// media is a temporary upload, or what somebody sent the app: any app of the
+// corporation may fetch it, for three days (documents 90253, 90254).
 type media struct {
 	kind  string
+	sent  bool // by a person
 	file  file
 	until time.Time
 }
@@ -113,6 +114,10 @@ func (s *Sim) mediaGet(c *call) (answer, *refusal) {
 	if !ok || !c.now.Before(m.until) {
 		return nil, refuse(40007, "")
 	}
+	if len(m.file.data) > largestAnswer && !c.ranged {
+		return nil, refuse(830002, "")
+	}
+	c.note = m.kind
 	c.raw = &m.file
 	return nil, nil
 }
@@ -126,10 +131,15 @@ func (s *Sim) Media(id string) ([]byte, bool) {
 }
 
 func serveFile(w http.ResponseWriter, r *http.Request, f *file) {
+	fileHeaders(w, f)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.data))
+}
+
+// fileHeaders writes the name as it is, of whatever alphabet, as WeCom does.
+func fileHeaders(w http.ResponseWriter, f *file) {
 	if f.mimeType != "" {
 		w.Header().Set("Content-Type", f.mimeType)
 	}
-	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.name}))
+	w.Header().Set("Content-Disposition", `attachment; filename="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(f.name)+`"`)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.data))
 }

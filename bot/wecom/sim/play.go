@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -72,31 +73,58 @@ func (s *Sim) Play(ctx context.Context, script []Line, out io.Writer, card func(
 	return answered
 }
 
+// isTalk reports whether a line is no command. Talk may have no answer: it goes to
+// somebody else.
+func (l Line) isTalk() bool {
+	return !strings.HasPrefix(l.Text, "/") && !strings.HasPrefix(l.Text, "／")
+}
+
 func (s *Sim) ask(ctx context.Context, line Line, card func([]byte) string, settled func(context.Context)) string {
 	ctx, cancel := context.WithTimeout(ctx, playPatience)
 	defer cancel()
-	var last int64
-	if seen := s.Inbox(line.User); len(seen) > 0 {
-		last = seen[len(seen)-1].Seq
-	}
+	s.mu.Lock()
+	before := s.lines
+	s.mu.Unlock()
 	if d := s.Say(line.User, line.Text); !d.OK() {
 		return ""
 	}
-	isNew := func(list []Received) (fresh []Received) {
-		for _, r := range list {
-			if r.Seq > last && (r.Via == Passive || r.Via == Push) {
-				fresh = append(fresh, r)
-			}
-		}
-		return fresh
+	news := func(list []Received) bool {
+		return slices.ContainsFunc(list, func(r Received) bool { return r.Seq > before })
 	}
-	if _, err := s.WaitFor(ctx, line.User, func(list []Received) bool { return len(isNew(list)) > 0 }); err != nil {
+	if line.isTalk() {
+		settled(ctx)
+		return s.heard(line.User, before, card)
+	}
+	if _, err := s.WaitFor(ctx, line.User, news); err != nil {
 		return ""
 	}
 	settled(ctx) // one line may be answered with several messages
-	var parts []string
-	for _, r := range isNew(s.Inbox(line.User)) {
-		parts = append(parts, r.words(card))
+	return strings.Join(s.newsOf(line.User, before, card), "\n")
+}
+
+// newsOf words what somebody got behind a line.
+func (s *Sim) newsOf(user string, before int64, card func([]byte) string) (parts []string) {
+	for _, r := range s.Inbox(user) {
+		if r.Seq > before {
+			parts = append(parts, r.words(card))
+		}
+	}
+	return parts
+}
+
+// heard words what everybody got of somebody's talk, themselves first.
+func (s *Sim) heard(user string, before int64, card func([]byte) string) string {
+	parts := s.newsOf(user, before, card)
+	for _, p := range s.People() {
+		if canonical(p.ID) == canonical(user) {
+			continue
+		}
+		for _, text := range s.newsOf(p.ID, before, card) {
+			parts = append(parts, p.ID+" < "+strings.ReplaceAll(text, "\n", "\n  "))
+		}
+	}
+	if len(parts) == 0 {
+		return "(received)"
 	}
 	return strings.Join(parts, "\n")
 }

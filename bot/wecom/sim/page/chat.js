@@ -8,7 +8,8 @@ const $ = id => document.getElementById(id);
 const fallbackHints = ['/help', '/whoami'];
 let people = [];
 let menu = [];
-let current = decodeURIComponent(location.hash.slice(1));
+// Whose chat a window shows: /#lilei, or /?as=lilei as the links to new windows say.
+let current = decodeURIComponent(location.hash.slice(1)) || new URLSearchParams(location.search).get('as') || '';
 const chats = new Map();  // id → lines
 const unread = new Map(); // id → number of lines not looked at
 
@@ -18,11 +19,11 @@ async function loadPeople() {
   const data = await get('/people');
   people = data.items.map((p, index) => ({ ...p, index }));
   $('appname').textContent = data.app;
-  document.title = `${data.app} · ${t('sandbox')}`;
   if (!person(current)) current = people[0]?.id || '';
   await Promise.all(people.map(p => loadChat(p.id)));
   drawPeople();
   drawHead();
+  drawWindows();
 }
 
 // loadChat asks for one conversation; while an answer is on its way, further
@@ -47,7 +48,7 @@ function takeChat(id, items) {
   const before = chats.get(id);
   chats.set(id, items);
   if (id === current) drawTalk();
-  else if (before) {
+  if (before && (id !== current || !document.hasFocus())) {
     const known = before.at(-1)?.seq || 0;
     const news = items.filter(m => m.seq > known && (m.via === 'push' || m.via === 'passive')).length;
     if (news) unread.set(id, (unread.get(id) || 0) + news);
@@ -55,6 +56,7 @@ function takeChat(id, items) {
 }
 
 function drawPeople() {
+  drawTitle();
   $('people').replaceChildren(...people.map(p => {
     const n = unread.get(p.id);
     const last = chats.get(p.id)?.findLast(m => m.via !== 'note');
@@ -63,6 +65,18 @@ function drawPeople() {
     }, el('span', { class: 'face' }, avatar(p), n ? el('span', { class: 'dot', 'aria-label': `${n} ${t('unread')}` }, String(n)) : null),
     el('span', { class: 'names' }, el('b', {}, p.name, p.role ? el('em', {}, p.role) : null), el('small', {}, preview(last) || p.id))));
   }));
+}
+
+// drawTitle says in the browser's tab whose chat this is, and what is new in it.
+function drawTitle() {
+  const n = unread.get(current);
+  document.title = `${n ? `(${n}) ` : ''}${person(current)?.name || ''} · ${$('appname').textContent} · ${t('sandbox')}`;
+}
+
+// drawWindows offers a window of its own for one person of each role.
+function drawWindows() {
+  const roles = people.filter((p, i) => p.role && p.status === 1 && people.findIndex(q => q.role === p.role) === i);
+  $('windows').replaceChildren(...roles.map(p => el('a', { href: `/?as=${encodeURIComponent(p.id)}`, target: '_blank', rel: 'noopener', 'data-window': p.id }, `${p.name} · ${p.role} ↗`)));
 }
 
 const standing = p => (p.status === 2 ? t('disabled') : p.status === 4 ? t('inactive') : p.status === 5 ? t('left') : p.hidden ? t('hidden') : '');
@@ -184,6 +198,26 @@ function say(text) {
   act(() => post('/say', { user, text }));
 }
 
+// kindOf is what WeCom's client makes of a file.
+function kindOf(file) {
+  if (/^image\/(png|jpeg|gif|webp)$/.test(file.type)) return 'image';
+  if (file.type.startsWith('video/')) return 'video';
+  return /\.amr$/i.test(file.name) ? 'voice' : 'file';
+}
+
+// attach sends a file as the person.
+async function attach(file) {
+  const query = new URLSearchParams({ user: current, kind: kindOf(file), name: file.name });
+  $('attach').setAttribute('aria-busy', 'true');
+  await act(async () => {
+    const r = await fetch(`/send?${query}`, { method: 'POST', body: file });
+    const data = await r.json().catch(() => ({}));
+    if (!r.ok) throw new Error(data.error || `HTTP ${r.status}`);
+    return data;
+  });
+  $('attach').removeAttribute('aria-busy');
+}
+
 function press(card, key, chosen) {
   const user = current;
   const pressed = document.querySelector(`[data-card="${CSS.escape(card.task_id)}"] [data-key="${CSS.escape(key)}"]`);
@@ -216,7 +250,6 @@ async function loadAll() {
 
 function redraw() {
   sayWords();
-  document.title = `${$('appname').textContent} · ${t('sandbox')}`;
   drawPeople();
   drawHead();
   drawTalk();
@@ -242,8 +275,19 @@ $('say').addEventListener('input', fit);
 $('say').addEventListener('keydown', e => {
   if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); send(); }
 });
+$('say').addEventListener('paste', e => {
+  const files = [...e.clipboardData.files];
+  if (files.length) { e.preventDefault(); files.forEach(attach); }
+});
+$('attach').addEventListener('click', () => $('file').click());
+$('file').addEventListener('change', () => {
+  [...$('file').files].forEach(attach);
+  $('file').value = ''; // the same file may be sent again
+});
 $('happen').addEventListener('click', () => open($('happen'), $('happenings').hidden));
 $('lang').addEventListener('click', () => { switchLanguage(); redraw(); });
+// Another window may have been somebody else meanwhile.
+window.addEventListener('focus', () => { if (!person(current)) return; remember(current); unread.delete(current); drawPeople(); });
 document.addEventListener('keydown', e => { if (e.key === 'Escape') closeSheets(); });
 document.addEventListener('click', e => { if (!e.target.closest('.pop')) closeSheets(); });
 document.documentElement.lang = language();

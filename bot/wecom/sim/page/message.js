@@ -10,7 +10,7 @@ export function preview(m) {
   if (m.via === 'own') return own(m);
   switch (m.type) {
     case 'image': return t('image');
-    case 'file': return t('file');
+    case 'file': return `${t('file')} ${m.file_name || ''}`;
     case 'template_card': return `${t('card')} ${m.card.main_title?.title || m.card.sub_title_text || ''}`;
     case 'textcard': return `${t('card')} ${m.textcard.title}`;
   }
@@ -20,14 +20,18 @@ export function preview(m) {
 function own(m) {
   if (m.type === 'press') return t('pressed', m.text);
   if (m.type === 'click') return t('clicked', m.text);
+  if (sent.includes(m.type)) return `${t(m.type)} ${m.file_name || ''}`;
   return m.text;
 }
+
+// sent are the kinds of things people send instead of words.
+const sent = ['image', 'voice', 'video', 'file'];
 
 // drawLine makes one line; press(card, key, chosen) is called for a button.
 export function drawLine(m, person, press) {
   if (m.via === 'note') return remark(t(m.type, m.text), m.type === 'undelivered');
   if (m.recalled) return remark(t('recalled'));
-  if (m.via === 'own' && m.type !== 'text') return remark(`${person.name} ${own(m)}`);
+  if (m.via === 'own' && m.type !== 'text' && !sent.includes(m.type)) return remark(`${person.name} ${own(m)}`);
   const mine = m.via === 'own';
   return el('div', { class: `line ${mine ? 'mine' : 'theirs'}`, 'data-msg': m.msgid || String(m.seq), 'data-via': m.via, 'data-type': m.type },
     mine ? avatar(person) : el('span', { class: 'avatar app', 'aria-hidden': 'true' }),
@@ -47,9 +51,11 @@ function content(m, press) {
         el('div', { class: 'jump' }, link(c.url, c.btntxt || '详情')));
     }
     case 'image':
-      return el('img', { class: 'picture', src: `/media?id=${encodeURIComponent(m.media_id)}`, alt: t('image') });
+      return el('img', { class: 'picture', src: `/media?id=${encodeURIComponent(m.media_id)}`, alt: m.file_name || t('image') });
+    case 'voice':
+    case 'video':
     case 'file':
-      return el('div', { class: 'bubble' }, el('a', { href: `/media?id=${encodeURIComponent(m.media_id)}`, download: m.file_name || 'file' }, m.file_name || t('file')));
+      return el('div', { class: 'bubble' }, el('a', { href: `/media?id=${encodeURIComponent(m.media_id)}`, download: m.file_name || m.type }, m.file_name || t(m.type)));
   }
   return el('div', { class: 'bubble' }, rich(m.text || ''));
 }

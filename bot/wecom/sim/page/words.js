@@ -1,11 +1,11 @@
 // The page's own words. What the gateway says is the gateway's business.
 const words = {
   zh: {
-    sandbox: '企业微信沙盒', side: '选择一个人，以他的身份与应用对话。', people: '成员', talk: '对话', menu: '应用菜单', hints: '可以试试',
+    sandbox: '企业微信沙盒', side: '选择一个人，以他的身份与应用对话。', windows: '各开一个窗口，同时扮演：', people: '成员', talk: '对话', menu: '应用菜单', hints: '可以试试',
     say: '输入消息或 /命令', send: '发送', happen: '事件', panel: '幕后', close: '关闭', wire: '线路日志', faults: '故障开关',
     as: (n, app) => `${n} ⇄ ${app}`, inactive: '未激活', disabled: '已停用', left: '已离职', hidden: '不可见',
     passive: '被动回复', push: '推送', passiveHint: '在回调的应答里加密带回', pushHint: '由 message/send 主动推送',
-    recalled: '应用撤回了一条消息', updated: '已更新', safe: '保密消息', image: '[图片]', file: '[文件]', card: '[卡片]',
+    recalled: '应用撤回了一条消息', updated: '已更新', safe: '保密消息', image: '[图片]', file: '[文件]', voice: '[语音]', video: '[视频]', attach: '发送图片或文件', card: '[卡片]',
     pressed: k => `点击了「${k}」`, clicked: k => `点击菜单 ${k}`, pick: '请选择', openLink: '打开链接',
     attempt: x => `回调未得到 200（第 ${x}）`, undelivered: n => `企业微信发送了 ${n} 次，放弃：消息丢失`, duplicate: () => '故障：回调重复投递了一次', held: () => '故障：这条回调被扣下，等后一条先到',
     suppressed: () => '重复的推送被 WeCom 去重', dropped: () => '超过每人每分钟 30 条，推送被静默丢弃',
@@ -19,11 +19,11 @@ const words = {
     trouble: '故障中', silence: '还没有任何调用', failed: '操作失败：', lang: 'EN', langTitle: 'Switch to English', unread: '条未读',
   },
   en: {
-    sandbox: 'WeCom sandbox', side: 'Choose a person and talk to the app as them.', people: 'People', talk: 'Conversation', menu: 'App menu', hints: 'Things to try',
+    sandbox: 'WeCom sandbox', side: 'Choose a person and talk to the app as them.', windows: 'Play several at once, each in a window:', people: 'People', talk: 'Conversation', menu: 'App menu', hints: 'Things to try',
     say: 'Message or /command', send: 'Send', happen: 'Events', panel: 'Backstage', close: 'Close', wire: 'Wire log', faults: 'Faults',
     as: (n, app) => `${n} ⇄ ${app}`, inactive: 'not activated', disabled: 'disabled', left: 'left', hidden: 'not visible',
     passive: 'passive', push: 'push', passiveHint: 'came encrypted in the answer to the callback', pushHint: 'sent with message/send',
-    recalled: 'The app took a message back', updated: 'updated', safe: 'confidential', image: '[image]', file: '[file]', card: '[card]',
+    recalled: 'The app took a message back', updated: 'updated', safe: 'confidential', image: '[image]', file: '[file]', voice: '[voice]', video: '[video]', attach: 'Send an image or a file', card: '[card]',
     pressed: k => `pressed “${k}”`, clicked: k => `chose ${k} in the menu`, pick: 'Choose', openLink: 'Open link',
     attempt: x => `No 200 for the callback (attempt ${x})`, undelivered: n => `WeCom tried ${n} times and gave up: message lost`, duplicate: () => 'Fault: the callback was delivered twice', held: () => 'Fault: held back until the next one has overtaken it',
     suppressed: () => 'A repeated push was dropped as a duplicate', dropped: () => 'Over 30 a minute: WeCom silently dropped a push',
