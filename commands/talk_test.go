@@ -53,7 +53,7 @@ func TestSaidOnce(t *testing.T) {
 		if got := d.pushed("mei"); strings.Count(strings.Join(got, "\n"), "two\nlines") != 1 {
 			t.Errorf("the agent reads %q", got)
 		}
-		if got := d.say("eve", strings.Repeat("长", 601)); !strings.Contains(got, "太长") {
+		if got := d.say("eve", strings.Repeat("长", store.MaxSaid/len("长")+1)); !strings.Contains(got, "太长") {
 			t.Errorf("too long: %q", got)
 		}
 		for _, nothing := range []string{"   ", "/"} {
