@@ -447,3 +447,22 @@ func TestLoadMoreWhileEntriesGo(t *testing.T) {
 		t.Errorf("there is no more: %s", third.Body())
 	}
 }
+
+// A token that ends between admission and writing is refused like one that ended
+// before, and that is no failure of ours.
+func TestTokenEndsWhileWriting(t *testing.T) {
+	r := newRig(t)
+	app, err := r.o.Store.App(t.Context(), r.appToken("class-3a", false))
+	r.ok(err)
+	d, err := r.o.Store.DeviceOf(t.Context(), app)
+	r.ok(err)
+	r.ok(r.o.Store.Tx(t.Context(), func(tx *store.Tx) error { return tx.EndApp(t.Context(), d.Owner(), d.ID, app.ID) }))
+	for name, call := range map[string]func(context.Context, *req) (any, error){"put": r.putValue, "remove": r.removeValue, "import": r.importValues} {
+		ctx := new(fasthttp.RequestCtx)
+		ctx.Request.SetBodyString(`{"a":1}`)
+		_, err := call(t.Context(), &req{s: r.Server, ctx: ctx, who: caller{app: &app}, holes: []string{"a"}})
+		if p := r.explain("en", err); p.status != 401 || p.ref != "" {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -59,7 +60,7 @@ func (s *Server) putValue(ctx context.Context, r *req) (any, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, written(err)
 	}
 	return storedValue{v.Device, v.Key, v.Created(), v.UpdatedAt}, nil
 }
@@ -82,7 +83,16 @@ func compact(v jsontext.Value) (string, error) {
 }
 
 func (s *Server) removeValue(ctx context.Context, r *req) (any, error) {
-	return noContent{}, s.o.Store.Tx(ctx, func(tx *store.Tx) error { return tx.RemoveValue(ctx, *r.who.app, r.holes[0]) })
+	return noContent{}, written(s.o.Store.Tx(ctx, func(tx *store.Tx) error { return tx.RemoveValue(ctx, *r.who.app, r.holes[0]) }))
+}
+
+// written words why nothing was written: the token may have ended after the
+// caller was admitted with it.
+func written(err error) error {
+	if errors.Is(err, store.ErrEnded) {
+		return unauthorized("the token is unknown, expired or revoked")
+	}
+	return err
 }
 
 // importRefused is an entry that could not be stored.
@@ -147,7 +157,7 @@ func (s *Server) importValues(ctx context.Context, r *req) (any, error) {
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return nil, written(err)
 		}
 	}
 	results := make([]importResult, len(put))

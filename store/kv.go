@@ -72,8 +72,8 @@ func findValue(ctx context.Context, db bun.IDB, device, key string) (v Value, er
 }
 
 // mayWrite lets an app write to its device, if its token is still there and not
-// read-only: the row is asked, not what the caller remembers of it. It holds the
-// device until the transaction ends.
+// read-only: the row is asked, not what the caller remembers of it. ErrEnded: the
+// token was good a moment ago. It holds the device until the transaction ends.
 func (tx *Tx) mayWrite(ctx context.Context, app App) error {
 	if app.ReadOnly {
 		return bot.Fail(bot.Denied, "device.readonly", nil, nil)
@@ -91,7 +91,7 @@ func (tx *Tx) mayWrite(ctx context.Context, app App) error {
 	case there:
 		return bot.Fail(bot.Denied, "device.readonly", nil, nil)
 	}
-	return fmt.Errorf("write to a device: the token has just ended: %w", errRaced)
+	return fmt.Errorf("write to a device: the token: %w", ErrEnded)
 }
 
 // PutValue writes an entry.

@@ -120,7 +120,7 @@ func TestReadOnlyInTheStore(t *testing.T) {
 			t.Errorf("%+v, %v", v, err)
 		}
 		f.tx(func(tx *Tx) error { return tx.EndApp(t.Context(), ada, app.Device, app.ID) })
-		if _, err := f.put(app, "k", "2"); !Transient(err) {
+		if _, err := f.put(app, "k", "2"); !errors.Is(err, ErrEnded) {
 			t.Errorf("with a token that has just ended: %v", err)
 		}
 	})
@@ -357,7 +357,7 @@ func TestRemoveWhileWriting(t *testing.T) {
 				all.Go(func() {
 					for i := 0; ; i++ {
 						if _, err := f.put(app, fmt.Sprint(w, "-", i), "1"); err != nil {
-							if !Transient(err) {
+							if !errors.Is(err, ErrEnded) {
 								t.Error(err)
 							}
 							return

@@ -16,7 +16,8 @@ import (
 	"github.com/uptrace/bun/schema"
 )
 
-// ErrEnded means that there was such a share, and it was revoked or has expired.
+// ErrEnded means that there was such a share, or token of an app, and it was revoked
+// or has expired.
 var ErrEnded = errors.New("revoked or expired")
 
 // Share is a share token as its owner sees it: never the token itself.
