@@ -41,6 +41,7 @@ type gateway struct {
 	logins  *store.Logins
 	leavers *store.Leavers
 	metrics *api.Metrics
+	tally   *store.Tally
 }
 
 // newGateway builds the parts. What it opened is closed again when it fails.
@@ -96,9 +97,11 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	g.logins = &store.Logins{Store: g.store, Directory: directory, WhoIs: atWeCom.Who}
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
-	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
+	g.tally = &store.Tally{Store: g.store, Zone: words.Zone}
+	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: func(outcome string) { g.metrics.Delivery(outcome); g.tally.Delivery(outcome) }}
 	if g.runner, err = commands.NewRunner(commands.Options{
-		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
+		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log,
+		Counted:   func(command, outcome string) { g.metrics.Command(command, outcome); g.tally.Command(command, outcome) },
 		Directory: directory,
 		Limits:    limits,
 	}); err != nil {
@@ -143,7 +146,8 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	defer g.close()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	delivered, kept, watched := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	delivered, kept, watched, counted := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() { defer close(counted); g.tally.Run(work) }()
 	go func() { defer close(watched); g.leavers.Run(work) }()
 	go func() { defer close(delivered); g.outbox.Run(work) }()
 	go func() { defer close(kept); g.store.Upkeep(work) }()
@@ -164,6 +168,7 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	<-delivered
 	<-kept
 	<-watched
+	<-counted
 	return err
 }
 
@@ -179,6 +184,13 @@ func (g *gateway) close() {
 	}
 	if g.redis != nil {
 		_ = g.redis.Close()
+	}
+	if g.tally != nil { // what the others counted while they ended
+		last, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := g.tally.Flush(last); err != nil {
+			g.log.Warn("tally", "err", err)
+		}
 	}
 	if g.store != nil {
 		if err := g.store.Close(); err != nil {
