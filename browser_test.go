@@ -94,15 +94,16 @@ func looks(scheme string, width, height int64) chromedp.Action[chromedp.Void] {
 	}))
 }
 
-// startDemo runs the demo and returns its two addresses.
-func startDemo(t *testing.T) (gateway, sandbox string) {
+// startDemo runs the demo, with more arguments if there are any, and returns its
+// two addresses.
+func startDemo(t *testing.T, more ...string) (gateway, sandbox string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	var errOut bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"demo", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"}, nil, strings.NewReader(""), in, &errOut)
+		ended <- run(ctx, append([]string{"demo", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0"}, more...), nil, strings.NewReader(""), in, &errOut)
 		in.Close()
 	}()
 	t.Cleanup(func() {

@@ -44,6 +44,7 @@ type gateway struct {
 	leavers *store.Leavers
 	cries   *store.Broadcasts
 	metrics *api.Metrics
+	tally   *store.Tally
 }
 
 // newGateway builds the parts. What it opened is closed again when it fails.
@@ -100,10 +101,12 @@ func newGateway(ctx context.Context, cfg Config, log *slog.Logger, set ...func(*
 	g.logins = &store.Logins{Store: g.store, Directory: directory, WhoIs: atWeCom.Who}
 	version, _ := buildVersion()
 	g.metrics = api.NewMetrics(version, g.store.Depth)
-	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: g.metrics.Delivery}
+	g.tally = &store.Tally{Store: g.store, Zone: words.Zone}
+	g.outbox = &store.Outbox{Store: g.store, Sender: g.client, Result: func(outcome string) { g.metrics.Delivery(outcome); g.tally.Delivery(outcome) }}
 	g.media = &store.Collector{Store: g.store, Fetcher: g.client, Settled: func(ctx context.Context, tx *store.Tx, m store.Media) error { return tx.MediaSettled(ctx, m) }}
 	if g.runner, err = commands.NewRunner(commands.Options{
-		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log, Counted: g.metrics.Command,
+		Store: g.store, Word: words.Word, Wait: cfg.WeCom.PassiveWait, Log: log,
+		Counted:   func(command, outcome string) { g.metrics.Command(command, outcome); g.tally.Command(command, outcome) },
 		Directory: directory,
 		Limits:    limits,
 	}); err != nil {
@@ -149,7 +152,7 @@ func (g *gateway) run(ctx context.Context, ln net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var beside sync.WaitGroup
-	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.cries.Run, g.media.Run, g.follow} {
+	for _, run := range []func(context.Context){g.leavers.Run, g.outbox.Run, g.store.Upkeep, g.store.RunDesk, g.cries.Run, g.media.Run, g.tally.Run, g.follow} {
 		beside.Go(func() { run(work) })
 	}
 	served := make(chan error, 1)
@@ -185,6 +188,13 @@ func (g *gateway) close() {
 	}
 	if g.redis != nil {
 		_ = g.redis.Close()
+	}
+	if g.tally != nil { // what the others counted while they ended
+		last, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := g.tally.Flush(last); err != nil {
+			g.log.Warn("tally", "err", err)
+		}
 	}
 	if g.store != nil {
 		if err := g.store.Close(); err != nil {

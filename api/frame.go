@@ -36,6 +36,7 @@ var menus = []struct {
 	{"chat", "/chat", anyone},
 	{"desk", "/agent/chat", theAgents},
 	{"welcome", "/admin/welcome", theAdmins},
+	{"dashboard", "/admin/dashboard", adminsOTP},
 	{"agents", "/admin/agents", adminsOTP},
 	{"shares", "/admin/shares", adminsOTP},
 	{"users", "/admin/users", adminsOTP},

@@ -117,6 +117,7 @@ func (s *Server) table() []route {
 		{"GET", "/admin/{page...}", theAdmins, pages, s.noPage},
 		{"GET", "/admin/welcome", theAdmins, pages, s.welcome},
 		{"GET", "/admin/auth/login", theAdmins, pages, s.toHome},
+		{"GET", "/admin/dashboard", adminsOTP, pages, s.dashboard},
 		{"GET", "/admin/agents", adminsOTP, pages, s.agentsPage},
 		{"POST", "/admin/agents/do", adminsOTP, pages, s.agentsDo},
 		{"GET", "/admin/tokens", adminsOTP, pages, s.tokensPage},

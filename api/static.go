@@ -25,7 +25,7 @@ type asset struct {
 }
 
 // worthPacking is where a slow line begins to feel a file.
-const worthPacking = 32 << 10
+const worthPacking = 4 << 10
 
 func newAsset(name string, body []byte) asset {
 	sum := sha256.Sum256(body)

@@ -216,6 +216,8 @@ func samplePages(word string) map[string]any {
 		"passworddead": nil,
 		"signin":       nil,
 		"docs":         nil,
+		"dashboard": m{"Frame": sampleFrame(word), "Now": m{"Online": 1, "Busy": 2, "Offline": 3, "Pending": 4, "Dead": 5},
+			"Days": []m{{"Day": sampleNow, "Commands": 12, "Failed": 1, "Undelivered": 0}}},
 		"adminwelcome": m{"Frame": sampleFrame(word), "Full": true, "Pending": 1, "Dead": 2, "Online": 0, "Busy": 3, "Offline": 4},
 		"adminagents": sampleList(word, m{"Status": "busy", "Statuses": []string{"online", "busy", "offline"}, "Most": 1000,
 			"Agents": []m{{"ID": word, "Name": word, "Status": "busy", "Until": &sampleNow, "Note": word, "Roles": []string{"admin", "agent"}, "Load": 1, "MaxLoad": 5, "OTP": true}}}),
