@@ -283,16 +283,16 @@ func (tx *Tx) release(ctx context.Context, c *Conversation) error {
 // Transfer gives a conversation to another agent, who has to be online and have
 // room. Its agent and administrators may.
 func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conversation, error) {
+	if len(note) > MaxSaid {
+		return Conversation{}, fmt.Errorf("transfer: %w", ErrTooLong)
+	}
+	to = bot.Canonical(to)
 	c, err := tx.Conversation(ctx, id, by)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = c.transferable(to, by)
+	}
+	if err != nil {
 		return c, err
-	case c.Status == Closed:
-		return c, fmt.Errorf("transfer: %w", ErrEnded)
-	case !by.Admin && by.Key != c.Agent:
-		return c, cannot(NotYours)
-	case len(note) > MaxSaid:
-		return c, fmt.Errorf("transfer: %w", ErrTooLong)
 	}
 	a, err := tx.Agent(ctx, to)
 	switch {
@@ -300,23 +300,19 @@ func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conv
 		return c, cannot(NoSuchAgent)
 	case err != nil:
 		return c, err
-	case a.Key == c.Asker:
-		return c, cannot(OwnSession)
-	case a.Key == c.Agent:
-		return c, cannot(SameAgent)
 	case a.Status != Online:
 		return c, cannot(AgentAway)
 	}
 	if err := tx.hireFor(ctx, a.Key); err != nil {
 		return c, err
 	}
-	from := c.Agent
-	if c, err = tx.holdConversation(ctx, id, by); err == nil && (c.Status == Closed || c.Agent != from) {
-		err = fmt.Errorf("transfer: changed meanwhile: %w", errRaced)
+	if c, err = tx.holdConversation(ctx, id, by); err == nil { // it may have changed
+		err = c.transferable(to, by)
 	}
 	if err != nil {
 		return c, err
 	}
+	from := c.Agent
 	tx.note(c.ID, saidTransferred, by.name(), note)
 	if c.Status == Assigned {
 		if err := tx.speak(ctx, c.ID); err != nil {
@@ -337,6 +333,21 @@ func (tx *Tx) Transfer(ctx context.Context, id, to, note string, by Party) (Conv
 	}
 	tx.after(tx.s.wakeDesk)
 	return c, nil
+}
+
+// transferable tells why a conversation cannot be given to an agent by a party.
+func (c Conversation) transferable(to string, by Party) error {
+	switch {
+	case c.Status == Closed:
+		return fmt.Errorf("transfer: %w", ErrEnded)
+	case !by.Admin && by.Key != c.Agent:
+		return cannot(NotYours)
+	case to == c.Asker:
+		return cannot(OwnSession)
+	case to == c.Agent:
+		return cannot(SameAgent)
+	}
+	return nil
 }
 
 // hireFor hires the one agent that is meant, or says why not. It waits for whoever

@@ -235,28 +235,34 @@ func TestWhoLosesASessionHearsNoMoreOfIt(t *testing.T) {
 	})
 }
 
-// What is said to an agent who loses the session this very moment is said again,
-// to whoever has it then.
+// What is said to an agent who loses the session this very moment goes to whoever
+// has it then, and what is said into one that is closed is not said.
 func TestSaidIntoOtherHands(t *testing.T) {
 	f := open(t, storetest.Postgres(t), nil)
 	f.staff(3, "lilei")
 	c := f.asks("mei")
 	f.staff(3, "wang")
-	for _, change := range []func(){func() { f.gives(c, "wang") }, func() { f.closes(c, "mei") }} {
-		err := f.Tx(t.Context(), func(tx *Tx) error {
+	say := func(what string, meanwhile func()) error {
+		return f.Tx(t.Context(), func(tx *Tx) error {
 			now, err := tx.Conversation(t.Context(), c.ID, Party{Key: "mei"})
 			if err != nil {
 				return err
 			}
-			change()
-			_, _, err = tx.Say(t.Context(), now, Party{Key: "mei"}, Words{Content: "hello"})
+			meanwhile()
+			_, _, err = tx.Say(t.Context(), now, Party{Key: "mei"}, Words{Content: what})
 			return err
 		})
-		if !Raced(err) || !Transient(err) {
-			t.Errorf("%v", err)
-		}
 	}
-	if got := f.heard(c); slices.Contains(got, "user mei: hello") {
+	if err := say("hello", func() { f.gives(c, "wang") }); err != nil {
+		t.Fatal(err)
+	}
+	if to, former := f.pushesTo("wang"), f.pushesTo("lilei"); len(to) != 2 || len(former) > 0 {
+		t.Errorf("pushed %q to wang and %q to lilei", to, former)
+	}
+	if err := say("bye", func() { f.closes(c, "mei") }); !Raced(err) || !Transient(err) {
+		t.Errorf("said into a closed one: %v", err)
+	}
+	if got := f.heard(c); !slices.Contains(got, "user : hello") || slices.Contains(got, "user : bye") {
 		t.Errorf("%q", got)
 	}
 }

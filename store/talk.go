@@ -117,7 +117,7 @@ func (tx *Tx) note(id, kind, name, content string) {
 }
 
 // saying is a message that is not written yet, and who was to answer when it was
-// said: whom its push goes to, or who may say it.
+// said, whom its push goes to.
 type saying struct {
 	Said
 	agent string
@@ -150,6 +150,17 @@ func (tx *Tx) pass(ctx context.Context, c Conversation, m Said) error {
 		due = due.Add(lookAway)
 	}
 	return tx.tellAt(ctx, to, bot.Text("session.said", Passed{m, c}), due, sayingRef(c.ID, m.Role, m.ID))
+}
+
+// passOn tells another agent what the asker said if the conversation is theirs by
+// now.
+func (tx *Tx) passOn(ctx context.Context, c Conversation, m saying) error {
+	if m.Role != ByAsker || m.agent == c.Agent {
+		return nil
+	}
+	tx.wrote.Store(true) // a Reset could not undo this
+	tx.pushes = slices.DeleteFunc(tx.pushes, func(p outboxRow) bool { return p.Ref == sayingRef(c.ID, m.Role, m.ID) })
+	return tx.pass(ctx, c, m.Said)
 }
 
 // sayingRef names the push of a message, for the page that shows it.
@@ -212,8 +223,11 @@ func (tx *Tx) writeSaid(ctx context.Context, text []byte, only ...string) (_ []b
 		c := &list[i]
 		for len(rows) < len(now) && now[len(rows)].Conversation == c.ID {
 			m := now[len(rows)]
-			if c.Status == Closed || m.Role != ByDesk && m.agent != c.Agent {
-				return nil, nil, fmt.Errorf("say: closed or given on meanwhile: %w", errRaced) // whoever said it decides anew
+			if c.Status == Closed {
+				return nil, nil, fmt.Errorf("say: closed meanwhile: %w", errRaced) // whoever said it decides anew
+			}
+			if err := tx.passOn(ctx, *c, m); err != nil {
+				return nil, nil, err
 			}
 			c.hear(&m.Said)
 			rows = append(rows, m.Said)
