@@ -94,6 +94,11 @@ func causes() []cause {
 		{"a role is granted", say("boss", "/role grant guest1 agent"), "boss role.grant guest1 ok"},
 		{"and taken back", say("boss", "/role revoke guest1 agent"), "boss role.revoke guest1 ok"},
 		{"a command beyond somebody's role", say("guest1", "/audit"), "guest1 command.refuse  refused"},
+		{"a session is saved as a file", func(f *fleet) { // while nobody is at the desk
+			id := part(f, 200, "id", "POST", "/api/sessions", `{"title":"the printer"}`, f.token("guest4", false))
+			part(f, 200, "id", "GET", "/api/sessions/"+id+"/export?format=json", "", f.token("boss", true))
+			part(f, 200, "id", "POST", "/api/sessions/"+id+"/close", "", f.token("guest4", false))
+		}, "guest4 session.open # ok; boss session.export # ok; guest4 session.close # ok"},
 		{"a status is set", say("agent1", "/status busy 30m"), "agent1 status.set agent1 ok"},
 		{"its time is over", func(f *fleet) {
 			f.pass(31 * time.Minute)

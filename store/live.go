@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Change says that there is something new in a conversation, not what: whoever
@@ -166,24 +169,25 @@ const (
 // ends: as Redis tells it, or by looking into the store. Nothing is lost without
 // Redis, it only comes later.
 func (s *Store) Follow(ctx context.Context, r *Redis) {
-	every := lookEvery
+	var told atomic.Bool // Redis tells what others changed
 	if r != nil {
-		every = lookRarely
 		s.live.mu.Lock()
 		s.live.others = func(list []Change) { r.announce(ctx, list) }
 		s.live.mu.Unlock()
-		go r.listen(ctx, s.live.tell)
+		go r.listen(ctx, s.live.tell, &told)
 	}
 	if !s.pg { // there are no other instances
 		return
 	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	for looked := time.Now(); ; looked = time.Now() {
+		for first := true; first || told.Load() && time.Since(looked) < lookRarely; first = false {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
 		}
 		if s.live.idle() {
 			select {
@@ -230,13 +234,14 @@ func (r *Redis) announce(ctx context.Context, list []Change) {
 	}()
 }
 
-// listen hears what other instances changed, until ctx ends. The client connects
-// anew by itself.
-func (r *Redis) listen(ctx context.Context, tell func([]Change)) {
+// listen hears what other instances changed, until ctx ends, and notes whether
+// it does. The client connects anew by itself.
+func (r *Redis) listen(ctx context.Context, tell func([]Change), hears *atomic.Bool) {
 	sub := r.client.Subscribe(ctx, channel)
 	defer sub.Close()
 	for ctx.Err() == nil {
-		m, err := sub.ReceiveMessage(ctx)
+		heard, err := sub.Receive(ctx)
+		hears.Store(err == nil)
 		if err != nil {
 			if errors.Is(err, context.Canceled) {
 				return
@@ -247,8 +252,9 @@ func (r *Redis) listen(ctx context.Context, tell func([]Change)) {
 			}
 			continue
 		}
+		m, ok := heard.(*redis.Message) // and not that it connected
 		var list []Change
-		if json.Unmarshal([]byte(m.Payload), &list) == nil {
+		if ok && json.Unmarshal([]byte(m.Payload), &list) == nil {
 			tell(list)
 		}
 	}
