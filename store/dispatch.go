@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"deskbell/bot"
@@ -254,14 +255,26 @@ func (tx *Tx) Use(ctx context.Context, id string, by Party) (Conversation, error
 
 // Live lists the conversations that somebody takes part in and that are not
 // closed: their own first, then those they answer, the oldest first.
-func (tx *Tx) Live(ctx context.Context, by Party) ([]Conversation, error) {
+func (tx *Tx) Live(ctx context.Context, by Party) (list []Conversation, err error) {
+	look := func() error {
+		list = nil
+		return tx.db.NewSelect().Model(&list).Where("status <> ?", Closed).Where("asker = ?0 OR agent = ?0", by.Key).
+			OrderExpr("CASE WHEN asker = ? THEN 0 ELSE 1 END, created_at, id", by.Key).Limit(1000).Scan(ctx)
+	}
+	if err := look(); err != nil {
+		return nil, fmt.Errorf("list conversations: %w", err)
+	}
+	// What other people said in this transaction is written at its end, in one
+	// order, so that two transactions do not wait for each other's conversations.
+	if !slices.ContainsFunc(tx.said, func(m Said) bool {
+		return slices.ContainsFunc(list, func(c Conversation) bool { return c.ID == m.Conversation })
+	}) {
+		return list, nil
+	}
 	if err := tx.speak(ctx); err != nil {
 		return nil, err
 	}
-	var list []Conversation
-	err := tx.db.NewSelect().Model(&list).Where("status <> ?", Closed).Where("asker = ?0 OR agent = ?0", by.Key).
-		OrderExpr("CASE WHEN asker = ? THEN 0 ELSE 1 END, created_at, id", by.Key).Limit(1000).Scan(ctx)
-	return list, wrap(err, "list conversations")
+	return list, wrap(look(), "list conversations")
 }
 
 // LiveOfOthers lists conversations that are not closed and that somebody takes no
