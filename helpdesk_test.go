@@ -145,3 +145,24 @@ func TestBroadcast(t *testing.T) {
 		t.Error("the card does not say that it went out")
 	}
 }
+
+// When an agent leaves the company, their sessions go to others and the
+// administrator reads how many.
+func TestAnAgentLeavesTheDesk(t *testing.T) {
+	f := newFleet(t, "sqlite::memory:", 1)
+	f.say("agent0", "/status online")
+	f.say("guest0", "/session 打印机")
+	f.offer("agent0", "guest0 请您帮忙")
+	f.say("agent1", "/status online")
+	person, _ := f.box.Person("agent0")
+	person.Hidden = true
+	f.box.SetPerson(person)
+	f.box.Event("agent0", "unsubscribe")
+	f.offer("agent1", "guest0 请您帮忙")
+	f.reads("guest0", "agent1现在接待您")
+	if card := f.offer("boss", "agent0 已停用").Card; !strings.Contains(card.SubTitle, "1 个会话会转给其他坐席") {
+		t.Errorf("the administrator reads %q", card.SubTitle)
+	}
+	f.say("guest0", "还在吗")
+	f.reads("agent1", "还在吗")
+}

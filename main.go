@@ -292,14 +292,18 @@ func withoutTokens(_ []string, a slog.Attr) slog.Attr {
 
 // menu is the app's menu: what people press instead of typing.
 var menu = wecom.Menu{Buttons: []wecom.Button{
-	{Type: "click", Name: "登录", Key: "/login"},
+	{Type: "click", Name: "找坐席", Key: "/session"},
 	{Name: "状态", Sub: []wecom.Button{
 		{Type: "click", Name: "在线", Key: "/status online"},
 		{Type: "click", Name: "忙碌", Key: "/status busy"},
 		{Type: "click", Name: "离线", Key: "/status offline"},
 		{Type: "click", Name: "坐席", Key: "/agents"},
 	}},
-	{Type: "click", Name: "帮助", Key: "/help"},
+	{Name: "更多", Sub: []wecom.Button{
+		{Type: "click", Name: "我的会话", Key: "/session list"},
+		{Type: "click", Name: "登录", Key: "/login"},
+		{Type: "click", Name: "帮助", Key: "/help"},
+	}},
 }}
 
 // check examines an installation, prints a line per check, and reports whether

@@ -127,6 +127,9 @@ func (tx *Tx) endEverything(ctx context.Context, id string, d *Departure) (err e
 	if d.Devices, err = tx.disown(ctx, id); err != nil {
 		return err
 	}
+	if _, err := tx.erase(ctx, "held_words", id); err != nil {
+		return err
+	}
 	if err := tx.line(ctx); err != nil {
 		return err
 	}

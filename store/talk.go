@@ -72,7 +72,7 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 	switch {
 	case w.Content == "" && w.Media == "":
 		return m, false, fmt.Errorf("say: %w", ErrEmpty)
-	case len(w.Content) > MaxSaid || len(w.Nonce) > 128:
+	case len(w.Content) > MaxSaid || len(w.Nonce) > 256:
 		return m, false, fmt.Errorf("say: %w", ErrTooLong)
 	}
 	if w.Nonce != "" { // also of one that was closed since: it was said

@@ -31,6 +31,7 @@ func SampleTalk() []Line {
 		{"weihua", "下周出差要用"},
 		{"lucy", "好的，您用哪台电脑？"},
 		{"weihua", "公司发的 ThinkPad"},
+		{"lucy", "收到，今天下班前开通"}, // or it would be somebody else's in five minutes
 		{"lucy", "/status busy"},
 	} {
 		script = append(script, Line{i + 1, said[0], said[1]})
