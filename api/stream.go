@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -184,13 +185,13 @@ func (st *stream) await() bool {
 // act does what is due. Where the store fails nothing is lost, only later.
 func (st *stream) act(ctx context.Context, e *events, now time.Time) (goesOn bool, err error) {
 	if !now.Before(st.due.here) {
-		st.due.here = now.Add(st.pulse.here)
+		st.due.here = now.Add(scattered(st.pulse.here))
 		if err := st.from.here(ctx); err != nil {
 			st.s.o.Log.Debug("stream: who looks on", "err", err)
 		}
 	}
 	if !now.Before(st.due.check) {
-		st.due.check = now.Add(st.pulse.check)
+		st.due.check = now.Add(scattered(st.pulse.check))
 		if err := st.from.admitted(ctx); refused(err) {
 			return false, e.end(err)
 		} else if err != nil {
@@ -199,7 +200,7 @@ func (st *stream) act(ctx context.Context, e *events, now time.Time) (goesOn boo
 		}
 	}
 	if !now.Before(st.due.ping) {
-		st.due.ping = now.Add(st.pulse.ping)
+		st.due.ping = now.Add(scattered(st.pulse.ping))
 		e.WriteString(": ping\n\n")
 		st.due.look = now
 	}
@@ -224,6 +225,10 @@ func (st *stream) act(ctx context.Context, e *events, now time.Time) (goesOn boo
 	}
 	return true, nil
 }
+
+// scattered is d or a little less, so that those who came together, as when an
+// instance stopped, do not go on asking together.
+func scattered(d time.Duration) time.Duration { return d - rand.N(d/4+1) }
 
 // refused reports whether an error says that the caller may not have something,
 // not that it could not be found out.
