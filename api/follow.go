@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
+	"time"
 
 	"deskbell/store"
 	"github.com/go-json-experiment/json"
@@ -65,8 +67,48 @@ func (t *talk) signals() (near, far <-chan struct{}) {
 	return t.own.C, far
 }
 
+// stirred: of what happens elsewhere, only the own place in the queue matters.
+func (t *talk) stirred(ctx context.Context, at time.Time) (bool, error) {
+	place, err := t.s.queue.place(ctx, t.s, t.id, at)
+	return place != t.told.Position, err
+}
+
+// queuePlaces is the queue as it was not long ago, for all who wait in it and
+// hear at once that it moved.
+type queuePlaces struct {
+	mu     sync.Mutex
+	at     time.Time
+	places map[string]int
+}
+
+// place tells where in the queue a session was after a moment; 0: it is not, or
+// far behind. However many ask, the store is asked rarely.
+func (q *queuePlaces) place(ctx context.Context, s *Server, id string, after time.Time) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.at.After(after) {
+		at := time.Now()
+		if at.Sub(q.at) < s.pulse.far {
+			return 0, errLater
+		}
+		queue, err := s.o.Store.Queue(ctx, queueMost)
+		if err != nil {
+			return 0, err
+		}
+		q.at, q.places = at, make(map[string]int, len(queue))
+		for _, c := range queue {
+			q.places[c.ID] = c.Position
+		}
+	}
+	return q.places[id], nil
+}
+
 func (t *talk) news(ctx context.Context, out *events) (more bool, err error) {
-	c, err := t.s.o.Store.Conversation(ctx, t.id, t.by)
+	list, err := t.s.o.Store.Messages(ctx, t.id, t.after, newsAtOnce)
+	if err != nil {
+		return false, err
+	}
+	c, err := t.s.o.Store.Conversation(ctx, t.id, t.by) // later, so that what is said of a change never comes before it
 	if err != nil {
 		return false, err
 	}
@@ -75,17 +117,15 @@ func (t *talk) news(ctx context.Context, out *events) (more bool, err error) {
 			return false, err
 		}
 	}
-	list, err := t.s.o.Store.Messages(ctx, t.id, t.after, newsAtOnce)
-	if err != nil {
-		return false, err
-	}
 	now := showSession(c)
 	changed := t.told.ID == "" || t.told.Status != now.Status || t.told.Position != now.Position || t.told.Title != now.Title || deref(t.told.Agent) != deref(now.Agent)
 	if len(list) == 0 && !changed {
 		return false, nil
 	}
-	if err := t.admitted(ctx); err != nil {
-		return false, err
+	if t.told.ID != "" { // the first time it was just found out
+		if err := t.admitted(ctx); err != nil {
+			return false, err
+		}
 	}
 	if changed {
 		data, err := json.Marshal(now)
@@ -273,7 +313,7 @@ func (d *agentDesk) news(ctx context.Context, out *events) (more bool, err error
 	if err != nil {
 		return false, err
 	}
-	queue, err := d.s.o.Store.Queue(ctx, 1000)
+	queue, err := d.s.o.Store.Queue(ctx, queueMost)
 	if err != nil {
 		return false, err
 	}
@@ -308,6 +348,9 @@ func (d *agentDesk) admitted(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+// stirred: all of it may change the list.
+func (d *agentDesk) stirred(context.Context, time.Time) (bool, error) { return true, nil }
 
 func (d *agentDesk) here(context.Context) error { return nil }
 

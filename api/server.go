@@ -83,6 +83,7 @@ type Server struct {
 	described func() (asset, error) // the document of the API
 	draining  atomic.Bool
 	places    places // in streams
+	queue     queuePlaces
 	pulse     pulse
 	stopping  chan struct{} // closed when streams have to end
 	stop      func()

@@ -108,6 +108,7 @@ func (r *req) conversation(ctx context.Context) (c store.Conversation, by store.
 const (
 	sessionsUsual = 50
 	sessionsMost  = 200
+	queueMost     = 1000 // whose places are told in lists and live
 )
 
 // sessions lists those the caller takes part in, newest first, or all of them
@@ -157,7 +158,7 @@ func (s *Server) showSessions(ctx context.Context, list []store.Conversation) (i
 		}
 	}
 	if len(queued) > 0 {
-		queue, err := s.o.Store.Queue(ctx, 1000)
+		queue, err := s.o.Store.Queue(ctx, queueMost)
 		if err != nil {
 			return itemList[deskSession]{}, err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,9 @@ type source interface {
 	// signals are for what is to be told at once, and for what may take a moment;
 	// nil is never signalled.
 	signals() (near, far <-chan struct{})
+	// stirred reports whether what was signalled from afar, at that time, calls for
+	// a look; errLater: it is too early to tell.
+	stirred(ctx context.Context, at time.Time) (bool, error)
 	close()
 }
 
@@ -37,6 +41,8 @@ type pulse struct {
 	far   time.Duration // at least, between far news
 	again time.Duration // until a store that failed is asked again
 }
+
+var errLater = errors.New("later")
 
 var pulseUsual = pulse{ping: 15 * time.Second, check: 30 * time.Second, here: 20 * time.Second, far: time.Second, again: time.Second}
 
@@ -51,7 +57,8 @@ type stream struct {
 	begun  bool
 	more   bool // there are news to be had without waiting
 	looked time.Time
-	due    struct{ ping, check, here, look time.Time } // look: zero when nothing calls for it
+	heard  time.Time                                        // of something afar, that was not looked at yet
+	due    struct{ ping, check, here, look, far time.Time } // look, far: zero when nothing calls for it
 }
 
 // streamsPerPerson bounds the streams somebody has open at this instance.
@@ -154,7 +161,7 @@ func (st *stream) await() bool {
 		return true
 	}
 	next := st.due.ping
-	for _, t := range []time.Time{st.due.check, st.due.here, st.due.look} {
+	for _, t := range []time.Time{st.due.check, st.due.here, st.due.look, st.due.far} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -167,8 +174,8 @@ func (st *stream) await() bool {
 	case <-near:
 		st.due.look = time.Now()
 	case <-far:
-		if at := st.looked.Add(st.pulse.far); st.due.look.IsZero() || at.Before(st.due.look) {
-			st.due.look = at
+		if st.heard = time.Now(); st.due.far.IsZero() {
+			st.due.far = st.looked.Add(st.pulse.far)
 		}
 	case <-st.timer.C:
 	}
@@ -178,13 +185,13 @@ func (st *stream) await() bool {
 // act does what is due. Where the store fails nothing is lost, only later.
 func (st *stream) act(ctx context.Context, e *events, now time.Time) (goesOn bool, err error) {
 	if !now.Before(st.due.here) {
-		st.due.here = now.Add(st.pulse.here)
+		st.due.here = now.Add(scattered(st.pulse.here))
 		if err := st.from.here(ctx); err != nil {
 			st.s.o.Log.Debug("stream: who looks on", "err", err)
 		}
 	}
 	if !now.Before(st.due.check) {
-		st.due.check = now.Add(st.pulse.check)
+		st.due.check = now.Add(scattered(st.pulse.check))
 		if err := st.from.admitted(ctx); refused(err) {
 			return false, e.end(err)
 		} else if err != nil {
@@ -193,9 +200,18 @@ func (st *stream) act(ctx context.Context, e *events, now time.Time) (goesOn boo
 		}
 	}
 	if !now.Before(st.due.ping) {
-		st.due.ping = now.Add(st.pulse.ping)
+		st.due.ping = now.Add(scattered(st.pulse.ping))
 		e.WriteString(": ping\n\n")
 		st.due.look = now
+	}
+	if !st.due.far.IsZero() && !now.Before(st.due.far) {
+		st.due.far, st.looked = time.Time{}, now
+		stirred, err := st.from.stirred(ctx, st.heard)
+		if errors.Is(err, errLater) {
+			st.due.far = now.Add(st.pulse.far)
+		} else if stirred || err != nil {
+			st.due.look = now
+		}
 	}
 	if st.more || !st.due.look.IsZero() && !now.Before(st.due.look) {
 		st.due.look, st.looked = time.Time{}, now
@@ -209,6 +225,10 @@ func (st *stream) act(ctx context.Context, e *events, now time.Time) (goesOn boo
 	}
 	return true, nil
 }
+
+// scattered is d or a little less, so that those who came together, as when an
+// instance stopped, do not go on asking together.
+func scattered(d time.Duration) time.Duration { return d - rand.N(d/4+1) }
 
 // refused reports whether an error says that the caller may not have something,
 // not that it could not be found out.
