@@ -54,7 +54,7 @@ func (b tab) fits(page string) {
 	b.t.Helper()
 	const wide = `document.documentElement.scrollWidth > window.innerWidth`
 	b.do(page+" on a phone", looks("light", 360, 640))
-	if b.eval(`String(`+wide+` || [...document.querySelectorAll("button, input:not([type=hidden])")].some(e => e.offsetHeight < 44))`) != "false" {
+	if b.eval(`String(`+wide+` || [...document.querySelectorAll("button, input:not([type=hidden])")].some(e => e.checkVisibility() && e.offsetHeight < 44))`) != "false" {
 		b.t.Errorf("%s does not fit on a phone", page)
 	}
 	b.eval(`String([...document.querySelectorAll("main *")].filter(e => e.childElementCount == 0 && e.innerText).forEach(e => e.innerText = "W".repeat(254)))`)
