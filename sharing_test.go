@@ -54,7 +54,7 @@ func (b tab) fits(page string) {
 	b.t.Helper()
 	const wide = `document.documentElement.scrollWidth > window.innerWidth`
 	b.do(page+" on a phone", looks("light", 360, 640))
-	if b.eval(`String(`+wide+` || [...document.querySelectorAll("button, input:not([type=hidden])")].some(e => e.offsetHeight < 44))`) != "false" {
+	if b.eval(`String(`+wide+` || [...document.querySelectorAll("button, input:not([type=hidden])")].some(e => e.checkVisibility() && e.offsetHeight < 44))`) != "false" {
 		b.t.Errorf("%s does not fit on a phone", page)
 	}
 	b.eval(`String([...document.querySelectorAll("main *")].filter(e => e.childElementCount == 0 && e.innerText).forEach(e => e.innerText = "W".repeat(254)))`)
@@ -94,6 +94,9 @@ func TestSharingInBrowser(t *testing.T) {
 	b.do("makes an account", say("/user new kim"))
 	handOver := find("/newpassword?")
 
+	b.do("an agent is there", chromedp.Navigate(sandbox), chromedp.Click(`[data-person="lilei"]`), say("/status online"))
+	b.until(`document.querySelector("#talk").innerText.includes("您的状态：在线")`)
+
 	b.do("the customer opens the link to their password", chromedp.Navigate(handOver), chromedp.WaitVisible(`form button`))
 	if b.count(".secret") != "0" {
 		t.Errorf("without a press the page shows\n%s", page())
@@ -115,12 +118,14 @@ func TestSharingInBrowser(t *testing.T) {
 	}
 	b.fits("the sign-in")
 	b.do("signs in with a wrong password", chromedp.Navigate(share), chromedp.SendKeys(`input[name="username"]`, "kim"), chromedp.SendKeys(`input[name="password"]`, "wrong password"), chromedp.Click(`form button`), chromedp.WaitVisible(`[role="alert"]`))
-	b.do("and with the right one", chromedp.SendKeys(`input[name="password"]`, password), chromedp.Click(`form button`), chromedp.WaitVisible(`.welcome`))
+	b.do("and with the right one", chromedp.SendKeys(`input[name="password"]`, password), chromedp.Click(`form button`), chromedp.WaitVisible(`.hello`))
 	if seen := page(); !strings.Contains(seen, "Good day!") || !strings.Contains(seen, "How long is the warranty?") || strings.Contains(seen, "not for customers") {
 		t.Errorf("the customer sees\n%s", seen)
 	}
-	b.until(`document.querySelector(".bot img").naturalWidth > 0`) // the page may show the picture
-	b.picture("share.png")
+	b.until(`document.querySelector(".face").naturalWidth > 0`) // the page may show the picture
+	customer := walk{b, gateway, sandbox}
+	customer.asks()
+	customer.picture("share.png")
 	b.fits("the share")
 
 	b.do("the administrator looks at the shares", chromedp.Navigate(sandbox), chromedp.Click(`[data-person="boss"]`), say("/share list"))
@@ -131,6 +136,26 @@ func TestSharingInBrowser(t *testing.T) {
 	if gone := page(); b.count("main") != "1" || b.count("form") != "0" || strings.Contains(gone, "Good day") {
 		t.Errorf("after it was revoked the page shows\n%s", gone)
 	}
+}
+
+// asks has a customer talk to the desk, on the page of a share.
+func (w walk) asks() {
+	w.t.Helper()
+	w.do("like a phone", looks("light", 390, 844))
+	w.do("take a question that is suggested", chromedp.Click(`.asks li:nth-child(2) a`))
+	w.until(`document.getElementById("say").value === "How long is the warranty?"`)
+	w.do("send it", chromedp.SendKeys(`#say`, "\r"))
+	w.until(`document.querySelector("#log .own")?.innerText.includes("How long is the warranty?") && document.querySelector("#bar")?.innerText.includes("is helping you")`)
+	agent, _, _ := strings.Cut(w.eval(`document.querySelector("#bar").innerText.trim()`), " is helping")
+	desk := walk{newBrowser(w.t), w.gateway, w.sandbox}
+	desk.do("an agent comes to the desk", looks("light", 1180, 800), as(desktop))
+	desk.enters(map[string]string{"李雷": "lilei", "Lucy Green": "lucy"}[agent], "/agent/chat")
+	desk.opens("How long is the warranty?")
+	desk.write("Two years from the day you bought it.")
+	w.heard("Two years from the day you bought it.")
+	w.write("Thank you!")
+	desk.heard("Thank you!")
+	w.sound("customer", 390, 844)
 }
 
 // TestDevicePasswordInBrowser sets the password of a device as its owner does.

@@ -26,15 +26,19 @@ func TestTalk(t *testing.T) {
 	han.until(`location.pathname.startsWith("/chat/") && !!document.querySelector("#log .own")`)
 	han.reads("打印机连不上", "李雷 正在为您服务")
 
-	lilei.until(`document.querySelector("#list a .badge")?.innerText.includes("未读")`) // nobody loaded it anew
-	lilei.until(`document.title.startsWith("(1)")`)
-	lilei.do("open the session", chromedp.Click(`#list a`), chromedp.WaitVisible(`#log .other`))
+	lilei.until(item("韩梅梅") + `?.innerText.includes("未读")`) // nobody loaded it anew
+	lilei.until(`/^\(\d+\)/.test(document.title)`)
+	lilei.opens("韩梅梅")
 	lilei.write("您好，打印机是哪一台？")
 	han.heard("您好，打印机是哪一台？")
 	han.write("三楼茶水间旁边那台\nHP M404")
 	lilei.heard("三楼茶水间旁边那台")
-	lilei.until(`document.querySelectorAll(".badge").length === 0`) // it was seen
+	lilei.until(item("韩梅梅") + `?.querySelector(".badge") === null`) // it was seen
 	lilei.until(`document.querySelector("#bar")?.innerText.includes("在等待回复")`)
+
+	lilei.sound("agent desk", 1180, 800)
+	han.sound("chat", 390, 844)
+	han.do("look like a desktop", looks("light", 1180, 800))
 
 	// Off the page, the chat tells.
 	han.chat("hanmeimei")
@@ -56,19 +60,37 @@ func TestTalk(t *testing.T) {
 	lilei.do("reload", chromedp.Reload(), chromedp.WaitVisible(`#acts summary`), chromedp.Click(`#acts details:first-child summary`), chromedp.WaitVisible(`#acts select`))
 	lilei.do("transfer", chromedp.SendKeys(`#acts input[name="note"]`, "换了墨盒再看看"), chromedp.Click(`#acts details:first-child button`))
 	lilei.until(`document.querySelector("#flash")?.innerText.includes("已转交给 Lucy Green")`)
-	lucy.until(`document.querySelector("#list a")?.innerText.includes("韩梅梅")`)
+	lucy.until(item("韩梅梅") + `?.innerText.includes("未读")`)
 	han.until(`document.querySelector("#bar")?.innerText.includes("Lucy Green 正在为您服务")`)
 	han.reads("换了墨盒再看看")
-	lucy.do("open the session", chromedp.Click(`#list a`), chromedp.WaitVisible(`#log .other`))
+	lucy.opens("韩梅梅")
 	lucy.write("墨盒明天到")
 	han.heard("墨盒明天到")
+	lucy.until(`!document.querySelector("#bar").innerText.includes("在等待回复")`)
+	lucy.sound("agent desk phone", 390, 844)
 
 	lucy.do("close it", chromedp.Click(`#acts details:nth-child(2) summary`), chromedp.WaitVisible(`#acts .danger`), chromedp.Click(`#acts .danger`))
 	lucy.until(`!!document.querySelector("#foot")?.innerText.includes("会话已结束")`)
 	han.until(`document.querySelector("#foot")?.innerText.includes("继续这个会话")`)
-	han.reads("Lucy Green 关闭了这个会话")
+	han.reads("Lucy Green 结束了会话")
 	han.do("look at what was", chromedp.Navigate(gateway+"/chat"), chromedp.WaitVisible(`.talks`))
 	han.reads("打印机连不上", "Lucy Green")
+	han.sound("chat home", 390, 844)
+	lucy.do("back to the list", chromedp.Navigate(gateway+"/agent/chat"))
+	lucy.sound("agent list phone", 390, 844)
+}
+
+// item is a session in an agent's list.
+func item(name string) string {
+	return `[...document.querySelectorAll("#list a")].find((a) => a.innerText.includes("` + name + `"))`
+}
+
+// opens goes to a session of the list.
+func (w walk) opens(name string) {
+	w.t.Helper()
+	w.until(`!!` + item(name))
+	w.eval(item(name) + `.click(), ""`)
+	w.until(`location.search.startsWith("?session=") && !!document.querySelector("#log .other")`)
 }
 
 // enters signs somebody in at WeCom, to a page.

@@ -134,7 +134,7 @@ func (s *Server) chatWith(ctx context.Context, r *req, c store.Conversation, by 
 		self += "?join=1"
 	}
 	if r.part() == "log" {
-		return s.talkLog(ctx, r, c, by, self)
+		return s.talkLog(ctx, r, c, by, self, chatAt(c.ID))
 	}
 	t, err := s.talkAt(ctx, r, c, by, self, chatAt(c.ID))
 	if err != nil {

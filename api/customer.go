@@ -119,6 +119,25 @@ func (s *Server) shareSeen(ctx context.Context, r *req) (any, error) {
 	return s.noteSeen(ctx, r, c, a.PartyOf())
 }
 
+// shareMedium is what was sent in the customer's session.
+func (s *Server) shareMedium(ctx context.Context, r *req) (any, error) {
+	a, sh, stop, err := s.guestOf(ctx, r)
+	if stop != nil || err != nil {
+		return stop, err
+	}
+	c, ok, err := s.shareTalk(ctx, a, sh.ID)
+	if err == nil && !ok {
+		err = store.ErrNotFound
+	}
+	if err == nil {
+		_, err = s.o.Store.MediaOf(ctx, c.ID, r.holes[1])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.medium(ctx, r.holes[1])
+}
+
 // sharePart is a part of the page, which asks for it itself.
 func (s *Server) sharePart(ctx context.Context, r *req) (any, error) {
 	a, sh, stop, err := s.guestOf(ctx, r)
@@ -133,7 +152,7 @@ func (s *Server) sharePart(ctx context.Context, r *req) (any, error) {
 	case !ok:
 		return nil, store.ErrNotFound
 	case r.part() == "log":
-		return s.talkLog(ctx, r, c, a.PartyOf(), self)
+		return s.talkLog(ctx, r, c, a.PartyOf(), self, self)
 	}
 	t, err := s.talkAt(ctx, r, c, a.PartyOf(), self, self)
 	t.asGuest()

@@ -107,7 +107,7 @@ func (s *Server) deskTalk(ctx context.Context, r *req, id string, by store.Party
 		return t, redirect{fasthttp.StatusSeeOther, chatAt(id)}, nil
 	}
 	if r.part() == "log" {
-		stop, err = s.talkLog(ctx, r, c, by, deskAt(c.ID))
+		stop, err = s.talkLog(ctx, r, c, by, deskAt(c.ID), chatAt(c.ID))
 		return t, stop, err
 	}
 	if r.part() == "list" {

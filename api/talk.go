@@ -60,6 +60,7 @@ type saidLine struct {
 	Text   string // the desk's own words; "" for what people said
 	Named  bool   // it is not obvious who said it
 	Pieces []piece
+	Medium string // the path of what was sent instead of words, "" for none
 }
 
 // piece is a part of what was said: words, or an address one can go to.
@@ -68,8 +69,9 @@ type piece struct{ Text, Link string }
 // shownAtOnce is how many messages a page begins with, and gets more by.
 const shownAtOnce = 50
 
-// line is a message as a party sees it.
-func (s *Server) line(lang string, by store.Party, c store.Conversation, m store.Said) (saidLine, error) {
+// line is a message as a party sees it. What was sent with it is below base, ""
+// where nobody could get it.
+func (s *Server) line(lang, base string, by store.Party, c store.Conversation, m store.Said) (saidLine, error) {
 	m.CreatedAt = m.CreatedAt.UTC()
 	text, err := s.desksWords(lang, m)
 	l := saidLine{Said: m, Text: text}
@@ -78,14 +80,17 @@ func (s *Server) line(lang string, by store.Party, c store.Conversation, m store
 		l.Named = m.Author != by.Key
 		l.Pieces = pieces(m.Content)
 	}
+	if m.Media != "" && base != "" {
+		l.Medium = base + "/media/" + m.Media
+	}
 	return l, err
 }
 
-func (s *Server) lines(lang string, by store.Party, c store.Conversation, list []store.Said) ([]saidLine, error) {
+func (s *Server) lines(lang, base string, by store.Party, c store.Conversation, list []store.Said) ([]saidLine, error) {
 	lines := make([]saidLine, len(list))
 	for i, m := range list {
 		var err error
-		if lines[i], err = s.line(lang, by, c, m); err != nil {
+		if lines[i], err = s.line(lang, base, by, c, m); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +147,7 @@ func (s *Server) talkAt(ctx context.Context, r *req, c store.Conversation, by st
 		return t, err
 	}
 	t.Earlier = earlier(self, list)
-	t.Lines, err = s.lines(r.Lang(), by, c, list)
+	t.Lines, err = s.lines(r.Lang(), base, by, c, list)
 	if n := len(list); n > 0 {
 		t.Last = list[n-1].N // another may have been said since c was read
 	}
@@ -207,7 +212,7 @@ func (s *Server) talkBar(r *req, t pane) any {
 }
 
 // talkLog is the messages before one of that number.
-func (s *Server) talkLog(ctx context.Context, r *req, c store.Conversation, by store.Party, self string) (any, error) {
+func (s *Server) talkLog(ctx context.Context, r *req, c store.Conversation, by store.Party, self, base string) (any, error) {
 	before, err := strconv.ParseInt(r.Query("before"), 10, 64)
 	if err != nil || before < 1 {
 		return nil, badRequest("before", "is no number of a message")
@@ -216,7 +221,7 @@ func (s *Server) talkLog(ctx context.Context, r *req, c store.Conversation, by s
 	if err != nil {
 		return nil, err
 	}
-	lines, err := s.lines(r.Lang(), by, c, list)
+	lines, err := s.lines(r.Lang(), base, by, c, list)
 	return view{fasthttp.StatusOK, "talklog", struct {
 		Earlier string
 		Lines   []saidLine

@@ -140,7 +140,7 @@ func sampleFrame(word string) m {
 
 func sampleSaid(word string) m {
 	return m{"N": 7, "ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Role": "user", "Name": word, "Content": word, "CreatedAt": sampleNow, "Own": false, "Text": "",
-		"Named": true, "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
+		"Named": true, "Medium": "", "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
 }
 
 func sampleTalk(word string) m {

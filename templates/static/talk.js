@@ -62,7 +62,10 @@ addEventListener("DOMContentLoaded", () => {
     if (again) htmx.trigger("#bar", "refresh");
     again = true;
   });
-  on("htmx:sseClose", (event) => { if (event.detail.type === "message") location.reload(); }); // it is not theirs any more
+  on("htmx:sseClose", (event) => { // it is not theirs any more: the list knows where to go then
+    if (event.detail.type !== "message") return;
+    if ($("list")) htmx.trigger("#list", "refresh"); else location.reload();
+  });
 
   bottom();
   look();
