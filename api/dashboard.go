@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"deskbell/store"
@@ -14,12 +15,23 @@ const daysShown = 30
 type deskNow struct {
 	Online, Busy, Offline int
 	Pending, Dead         int // deliveries that wait, and that were given up
+	store.DeskNow
 }
 
 // deskDay is what happened on a day.
 type deskDay struct {
 	Day time.Time // its beginning
 	store.DayCount
+	store.DeskDay
+}
+
+// Minutes is the median of the time to the first answer, for the chart; "" where
+// nothing was answered.
+func (d deskDay) Minutes() string {
+	if d.Answered == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(d.Answer.Minutes(), 'f', 1, 64)
 }
 
 // dashboard shows how things are now, and the last days. What is shown of now is
@@ -50,7 +62,10 @@ func (s *Server) deskNow(ctx context.Context) (now deskNow, err error) {
 		return now, err
 	}
 	now.Online, now.Busy, now.Offline = agents[store.Online], agents[store.Busy], agents[store.Offline]
-	now.Pending, now.Dead, err = s.o.Store.Depth(ctx)
+	if now.Pending, now.Dead, err = s.o.Store.Depth(ctx); err != nil {
+		return now, err
+	}
+	now.DeskNow, err = s.o.Store.DeskNow(ctx)
 	return now, err
 }
 
@@ -70,9 +85,13 @@ func (s *Server) deskDays(ctx context.Context, begins []time.Time) ([]deskDay, e
 	if err != nil {
 		return nil, err
 	}
+	sessions, err := s.o.Store.DeskDays(ctx, begins, begins[len(begins)-1].AddDate(0, 0, 1))
+	if err != nil {
+		return nil, err
+	}
 	days := make([]deskDay, len(begins))
 	for i, begin := range begins {
-		days[i] = deskDay{begin, counts[begin.Format(time.DateOnly)]}
+		days[i] = deskDay{begin, counts[begin.Format(time.DateOnly)], sessions[i]}
 	}
 	return days, nil
 }

@@ -22,8 +22,8 @@ func TestDashboard(t *testing.T) {
 	tally.Delivery("dead")
 	o.ok(tally.Flush(t.Context()))
 	today := o.now.In(time.Local).Format(time.DateOnly)
-	page := o.open("/admin/dashboard", "<strong>1</strong>位坐席离线", `<th scope="row">`+today+`</th><td data-of="commands" data-value="8">8</td>`,
-		`data-of="failed" data-value="1"`, `data-of="undelivered" data-value="1"`, "/static/uplot/uPlot.iife.min.js")
+	page := o.open("/admin/dashboard", "<strong>1</strong>位坐席离线", `<th scope="row">`+today+`</th>`, `<td data-of="commands" data-value="8">8</td>`,
+		`data-of="sessions" data-value="0"`, `data-of="answer" data-value=""`, `data-of="failed" data-value="1"`, `data-of="undelivered" data-value="1"`, "/static/uplot/uPlot.iife.min.js")
 	if n := strings.Count(page, "<tr data-day="); n != 30 {
 		t.Errorf("%d days", n)
 	}

@@ -41,7 +41,7 @@ func (s *Store) FindAgents(ctx context.Context, q AgentQuery) ([]Agent, error) {
 	for i := range list {
 		list[i] = list[i].at(now)
 	}
-	return list, nil
+	return list, s.loads(ctx, list)
 }
 
 // AgentCounts counts the agents by their status.

@@ -130,6 +130,8 @@ func sampleList(word string, more m) m {
 	return all
 }
 
+var sampleFigures = m{"Open": 2, "Queued": 3, "Longest": 4 * time.Minute, "Online": 0, "Busy": 2, "Offline": 3, "Pending": 4, "Dead": 5}
+
 var sampleSpans = []m{{"Hours": 0, "For": time.Duration(0)}, {"Hours": 168, "For": 7 * 24 * time.Hour}}
 
 func samplePages(word string) map[string]any {
@@ -158,9 +160,9 @@ func samplePages(word string) map[string]any {
 		"passworddead": nil,
 		"signin":       nil,
 		"docs":         nil,
-		"dashboard": m{"Frame": sampleFrame(word), "Now": m{"Online": 1, "Busy": 2, "Offline": 3, "Pending": 4, "Dead": 5},
-			"Days": []m{{"Day": sampleNow, "Commands": 12, "Failed": 1, "Undelivered": 0}}},
-		"adminwelcome": m{"Frame": sampleFrame(word), "Full": true, "Pending": 1, "Dead": 2, "Online": 0, "Busy": 3, "Offline": 4},
+		"dashboard": m{"Frame": sampleFrame(word), "Now": sampleFigures,
+			"Days": []m{{"Day": sampleNow, "Sessions": 9, "Answered": 7, "Answer": 90 * time.Second, "Minutes": "1.5", "Commands": 12, "Failed": 1, "Undelivered": 0}}},
+		"adminwelcome": m{"Frame": sampleFrame(word), "Full": true, "Now": sampleFigures},
 		"adminagents": sampleList(word, m{"Status": "busy", "Statuses": []string{"online", "busy", "offline"}, "Most": 1000,
 			"Agents": []m{{"ID": word, "Name": word, "Status": "busy", "Until": &sampleNow, "Note": word, "Roles": []string{"admin", "agent"}, "Load": 1, "MaxLoad": 5, "OTP": true}}}),
 		"admintokens": sampleList(word, m{"Made": m{"Token": "dba_x", "User": word, "Name": word, "ExpiresAt": sampleNow}, "Own": "x", "Spans": sampleSpans,
