@@ -40,7 +40,6 @@ func (w walk) sound(name string, width, height int64) {
 		if wide := w.eval(`document.documentElement.scrollWidth > innerWidth ? String(document.documentElement.scrollWidth) : ""`); wide != "" {
 			w.t.Errorf("%s is %s wide on a screen of %d", name, wide, width)
 		}
-		w.picture(strings.ReplaceAll(name, " ", "-") + "-" + scheme + ".png")
 	}
 	w.do("by day", looks("light", width, height))
 	w.reachable(name)

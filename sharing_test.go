@@ -125,7 +125,8 @@ func TestSharingInBrowser(t *testing.T) {
 	b.until(`document.querySelector(".face").naturalWidth > 0`) // the page may show the picture
 	customer := walk{b, gateway, sandbox}
 	customer.asks()
-	customer.picture("share.png")
+	b.eval(`document.querySelector(".asks ul").scrollLeft = 0, ""`)
+	customer.picture("customer.png")
 	b.fits("the share")
 
 	b.do("the administrator looks at the shares", chromedp.Navigate(sandbox), chromedp.Click(`[data-person="boss"]`), say("/share list"))

@@ -68,6 +68,14 @@ func TestTalk(t *testing.T) {
 	han.heard("墨盒明天到")
 	lucy.until(`!document.querySelector("#bar").innerText.includes("在等待回复")`)
 	lucy.sound("agent desk phone", 390, 844)
+	han.do("look like a phone", looks("light", 390, 844))
+	han.picture("chat-phone.png")
+	lucy.do("look like a desktop", looks("light", 1180, 760))
+	lucy.until(`(() => { document.getElementById("say").focus(); const log = document.getElementById("log"); return log.scrollHeight - log.scrollTop - log.clientHeight < 2; })()`) // the end stays in view
+	lucy.picture("agent-desk.png")
+	lucy.do("by night", looks("dark", 1180, 760))
+	lucy.picture("agent-desk-dark.png")
+	lucy.do("and as before", looks("light", 1180, 760))
 
 	lucy.do("close it", chromedp.Click(`#acts details:nth-child(2) summary`), chromedp.WaitVisible(`#acts .danger`), chromedp.Click(`#acts .danger`))
 	lucy.until(`!!document.querySelector("#foot")?.innerText.includes("会话已结束")`)

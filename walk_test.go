@@ -112,7 +112,7 @@ func (w walk) link(t *testing.T) {
 	w.reads("以 李雷 的身份登录？", "lilei", "如果不是您本人，请关闭本页")
 	w.do("press the button", chromedp.Click(`main button`))
 	w.at("/agent/chat")
-	w.reads("李雷，您好", "lilei", "坐席", "退出登录")
+	w.reads("李雷", "坐席工作台", "退出登录")
 	w.do("look at it closely", looks("light", 620, 760))
 	w.picture("login.png")
 	w.out()
@@ -126,7 +126,7 @@ func (w walk) weCom(t *testing.T) {
 	w.reads("您是谁？", "李雷", "韩梅梅", "外部人员")
 	w.do("say who one is", chromedp.Click(`[data-as="lilei"]`))
 	w.at("/agent/chat?tab=2")
-	w.reads("李雷", "lilei")
+	w.reads("李雷", "坐席工作台")
 	w.out()
 
 	w.do("refuse to say", chromedp.Navigate(w.gateway+"/auth/wecom?next=/chat"), chromedp.WaitVisible(`a.refuse`), chromedp.Click(`a.refuse`))
@@ -146,7 +146,7 @@ func (w walk) ownLink(t *testing.T) {
 	link := w.newLink("lilei", "/login /agent/chat?tab=3")
 	w.do("open it in WeCom", as(weComsOwn), chromedp.Navigate(link))
 	w.at("/agent/chat?tab=3") // nobody pressed anything
-	w.reads("李雷", "lilei")
+	w.reads("李雷", "坐席工作台")
 	w.do("sign out: WeCom does not sign one in again by itself", chromedp.Click(`form[action="/logout"] button`))
 	w.at("/logout")
 	w.reads("已退出登录")

@@ -36,7 +36,9 @@ addEventListener("DOMContentLoaded", () => {
   };
   on("visibilitychange", look, document);
   on("click", () => { bottom(); $("say")?.focus(); }, $("newer"));
-  on("scroll", () => { if (atEnd()) $("newer").hidden = true; }, log);
+  let stays = true; // a keyboard that opens takes the end out of view, too
+  on("scroll", () => { if (stays = atEnd()) $("newer").hidden = true; }, log);
+  new ResizeObserver(() => { if (stays) bottom(); }).observe(log);
 
   let end = true, from = 0;
   on("htmx:sseBeforeMessage", (event) => {
