@@ -35,7 +35,7 @@ func TestMemoryOfStreams(t *testing.T) {
 		after := i.memory(t, "VmRSS")
 		each := float64(after-before) / manyStreams
 		t.Logf("%.1f KiB each: from %d to %d KiB, all of them in %v", each, before, after, took.Round(time.Millisecond))
-		if each > 96 {
+		if each > 128 {
 			t.Errorf("a stream costs %.1f KiB", each)
 		}
 		for _, c := range look {
