@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
 	"github.com/pquerna/otp/totp"
 
 	"deskbell/store"
@@ -51,6 +53,8 @@ func newOffice(t *testing.T) office {
 	}
 	o.chat("lilei")
 	o.answered("/status busy 30m 午饭")
+	o.chat("hanmeimei")
+	o.answered("/session 打印机不工作")
 	link := o.newLink("boss", "/login /admin/welcome")
 	o.do("open a link", chromedp.Navigate(link), chromedp.WaitVisible(`input[name="otp_code"]`), chromedp.SendKeys(`input[name="otp_code"]`, code(0)),
 		chromedp.Click(`main button`), chromedp.WaitNotPresent(`input[name="otp_code"]`))
@@ -98,7 +102,32 @@ func aMonth(t *testing.T) (dir string) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
+	asked(t, filepath.Join(dir, "deskbell.db"))
 	return dir
+}
+
+// asked puts a month of sessions into a store that nobody has open.
+func asked(t *testing.T, file string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const form = "2006-01-02 15:04:05-07:00"
+	for day := range 30 {
+		at := time.Now().UTC().AddDate(0, 0, day-30).Add(time.Hour)
+		for n := range 3 + 7*day%11 {
+			begun, first := at.Add(time.Duration(n)*20*time.Minute), time.Duration(30+(day*37+n*53)%240)*time.Second
+			answered, closed := begun.Add(first).Format(form), begun.Add(first+10*time.Minute).Format(form)
+			if _, err := db.ExecContext(t.Context(), `INSERT INTO conversations (id, title, status, asker, asker_id, asker_name, agent, agent_id, agent_name,
+				created_at, queued_at, assigned_at, answered_at, said_at, updated_at, closed_at)
+				VALUES (?1, '打印机', 'closed', 'hanmeimei', 'hanmeimei', '韩梅梅', 'lilei', 'lilei', '李雷', ?2, ?2, ?2, ?3, ?3, ?4, ?4)`,
+				uuid.NewString(), begun.Format(form), answered, closed); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // contrasts lists the texts one cannot read: those with less than 4.5:1 to what
@@ -208,6 +237,7 @@ func TestAdminActs(t *testing.T) {
 	o := newOffice(t)
 	const flash, row = `document.querySelector("#flash").innerText`, `tr:has(form input[name="id"][value="lilei"])`
 	load := func(n string) {
+		o.until(`!document.querySelector(".htmx-settling, .htmx-swapping, .htmx-request")`) // it takes a moment until a new list is htmx's
 		o.eval(`document.querySelector('` + row + ` details').open = true, document.querySelector('` + row + ` input[name="load"]').value = ""`)
 		o.do("set the load to "+n, chromedp.SendKeys(row+` input[name="load"]`, n), chromedp.Click(row+` .fields button`))
 	}

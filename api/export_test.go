@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
 
 	"deskbell/store"
 )
@@ -31,7 +32,18 @@ func TestExport(t *testing.T) {
 			f.Errorf("Content-Disposition: %s", name)
 		}
 		got = f.as("boss", "GET", at+"/export?format=json", "")
-		f.golden("session-export", got)
+		var file, read struct {
+			Session  deskSession   `json:"session"`
+			Messages []deskMessage `json:"messages"`
+		}
+		f.ok(json.Unmarshal(got.Body(), &file))
+		var list itemList[deskMessage]
+		f.ok(json.Unmarshal(f.as("boss", "GET", at, "").Body(), &read.Session))
+		f.ok(json.Unmarshal(f.as("boss", "GET", at+"/messages", "").Body(), &list))
+		read.Messages = list.Items
+		if d := cmp.Diff(read, file); d != "" || len(list.Items) != 3 {
+			f.Errorf("the file is not what is read (-read +file)\n%s", d)
+		}
 		if kind := string(got.Header.ContentType()); kind != "application/json; charset=utf-8" || !strings.Contains(string(got.Header.Peek("Content-Disposition")), `.json"`) {
 			f.Errorf("%s, %s", kind, got.Header.Peek("Content-Disposition"))
 		}

@@ -48,7 +48,7 @@ func (s *Server) messages(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := r.count("limit", messagesMost, messagesMost)
+	n, err := r.number("limit", messagesMost, 1, messagesMost)
 	if err != nil {
 		return nil, err
 	}

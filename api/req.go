@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -130,4 +132,17 @@ func (r *req) limitedAs(ctx context.Context, key string) error {
 func (r *req) bearerToken() string {
 	_, token, _ := strings.Cut(string(r.ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
 	return token
+}
+
+// number is a query parameter between two bounds, or usual when it is absent.
+func (r *req) number(name string, usual, least, most int) (int, error) {
+	text := r.Query(name)
+	if text == "" {
+		return usual, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, badRequest(name, fmt.Sprintf("is not %d to %d", least, most))
+	}
+	return n, nil
 }

@@ -133,7 +133,7 @@ func (s *Server) sessions(ctx context.Context, r *req) (any, error) {
 	default:
 		return nil, badRequest("all", "is neither true nor false")
 	}
-	if ask.N, err = r.count("limit", sessionsUsual, sessionsMost); err != nil {
+	if ask.N, err = r.number("limit", sessionsUsual, 1, sessionsMost); err != nil {
 		return nil, err
 	}
 	if before := r.Query("before"); before != "" {
@@ -169,19 +169,6 @@ func (s *Server) showSessions(ctx context.Context, list []store.Conversation) (i
 		}
 	}
 	return itemList[deskSession]{items}, nil
-}
-
-// count is a number in the query, between 1 and most.
-func (r *req) count(name string, usual, most int) (int, error) {
-	text := r.Query(name)
-	if text == "" {
-		return usual, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
-		return 0, badRequest(name, "is no number between 1 and "+strconv.Itoa(most))
-	}
-	return n, nil
 }
 
 // sessionRequest says what a session is to be about; topic is what the chat

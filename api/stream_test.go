@@ -342,7 +342,7 @@ func TestStreamsOfPages(t *testing.T) {
 			o.Errorf("%+v", ev)
 		}
 		o.want(o.as("boss", "DELETE", "/api/v1/bot-share-tokens/"+o.bot.ID, ""), 200)
-		o.says("lilei", kims, "nobody hears that")
+		_ = o.as("lilei", "POST", kims+"/messages", `{"content":"nobody hears that"}`)
 		kim.over("session")
 		for path, headers := range map[string][]with{
 			"/chat" + asked + "/events":                                     {o.cookie("ma")},

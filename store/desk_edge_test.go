@@ -213,6 +213,36 @@ func TestSeenWhileItIsSent(t *testing.T) {
 	})
 }
 
+// A push that a page holds back holds back what follows it, for lookAway and no
+// longer: pushes reach a person in their order.
+func TestHeldBackForAMoment(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.staff(3, "lilei")
+		c := f.asks("mei")
+		o, wecom := f.outbox(nil)
+		f.goRound(o)
+		wecom.shown = nil
+		if err := f.Here(t.Context(), c, Party{Key: "lilei"}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			f.says(f.again(c), "mei", "hello")
+		}
+		f.push("lilei", "something else")
+		f.goRound(o)
+		if texts := wecom.texts(); len(texts) > 0 {
+			t.Errorf("not held back: %q", texts)
+		}
+		f.pass(lookAway)
+		for range 4 { // one of a person's at a time
+			f.goRound(o)
+		}
+		if texts := wecom.texts(); len(texts) != 4 || texts[3] != "lilei: something else" {
+			t.Errorf("%q", texts)
+		}
+	})
+}
+
 func TestWhoLosesASessionHearsNoMoreOfIt(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		f.staff(3, "lilei")

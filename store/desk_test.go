@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var hanmeimei = bot.User{ID: "hanmeimei", Name: "韩梅梅", Roles: []string{"user"}}
-
 // staff makes agents who are online, each with room for so many conversations.
 func (f fixture) staff(room int, ids ...string) {
 	f.t.Helper()
