@@ -50,7 +50,7 @@ func (c *culprit) Error() string { return c.err.Error() }
 // or the Runner is closed.
 func (r *Runner) work(c *crew) {
 	settled := map[string]*bot.Error{} // failures already known: their commands do not run again
-	for delay := 100 * time.Millisecond; ; {
+	for delay, races := 100*time.Millisecond, 0; ; {
 		o := r.attempt(c, settled)
 		people := c.all()
 		if o.err == nil {
@@ -59,6 +59,10 @@ func (r *Runner) work(c *crew) {
 		}
 		if failed, ok := errors.AsType[*culprit](o.err); ok {
 			settled[failed.key] = failed.err
+			continue
+		}
+		if store.Raced(o.err) && races < 10 { // what they want is decided anew, with what the other one did
+			races++
 			continue
 		}
 		if len(people) > 1 && !store.Transient(o.err) { // find out whose it is
