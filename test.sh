@@ -137,7 +137,7 @@ fi
 failed=0
 say "go test -race, all packages but main"
 # shellcheck disable=SC2046
-go test -race -timeout 15m $(go list ./... | grep -v '^deskbell$') "$@" || failed=1
+go test -race -timeout 30m $(go list ./... | grep -v '^deskbell$') "$@" || failed=1
 say "go test -race, package main"
-go test -race -timeout 15m . "$@" || failed=1
+go test -race -timeout 30m . "$@" || failed=1
 exit $failed
