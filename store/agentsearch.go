@@ -84,6 +84,7 @@ func (tx *Tx) SetMaxLoad(ctx context.Context, userID string, n int, by string) (
 		return Agent{}, err
 	}
 	tx.Audit(AuditEntry{Actor: by, Action: "agent.load", Target: id, Detail: fmt.Sprint(n)})
+	tx.after(tx.s.wakeDesk) // there may be room now
 	return tx.Agent(ctx, id)
 }
 
