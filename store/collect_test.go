@@ -566,6 +566,13 @@ func TestPurgeMedia(t *testing.T) {
 		if m := f.media(young, MediaKept, ""); !bytes.Equal(f.read(m), pngBytes) {
 			t.Error("a young one went too")
 		}
+		f.pass(f.Desk.Keep)
+		if err := f.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Media(t.Context(), young); !errors.Is(err, ErrNotFound) {
+			t.Errorf("what is not kept any more is still there: %v", err)
+		}
 	})
 }
 
