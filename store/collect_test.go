@@ -566,7 +566,7 @@ func TestPurgeMedia(t *testing.T) {
 		if m := f.media(young, MediaKept, ""); !bytes.Equal(f.read(m), pngBytes) {
 			t.Error("a young one went too")
 		}
-		f.pass(f.Desk.Keep)
+		f.pass(f.Desk.Keep + time.Hour)
 		if err := f.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
