@@ -133,8 +133,11 @@ func (s *Server) chatWith(ctx context.Context, r *req, c store.Conversation, by 
 	if joined {
 		self += "?join=1"
 	}
-	if r.part() == "log" {
+	switch r.part() {
+	case "log":
 		return s.talkLog(ctx, r, c, by, self, chatAt(c.ID))
+	case "said":
+		return s.talkSaid(ctx, r, c, by, chatAt(c.ID))
 	}
 	t, err := s.talkAt(ctx, r, c, by, self, chatAt(c.ID))
 	if err != nil {

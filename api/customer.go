@@ -153,6 +153,8 @@ func (s *Server) sharePart(ctx context.Context, r *req) (any, error) {
 		return nil, store.ErrNotFound
 	case r.part() == "log":
 		return s.talkLog(ctx, r, c, a.PartyOf(), self, self)
+	case r.part() == "said":
+		return s.talkSaid(ctx, r, c, a.PartyOf(), self)
 	}
 	t, err := s.talkAt(ctx, r, c, a.PartyOf(), self, self)
 	t.asGuest()

@@ -14,13 +14,13 @@ import (
 )
 
 // asHTML shows messages to pages.
-func (r *req) asHTML(by store.Party) func(store.Said, store.Conversation) ([]byte, error) {
+func (r *req) asHTML(by store.Party) func(context.Context, store.Said, store.Conversation) ([]byte, error) {
 	s, lang, base := r.s, r.Lang(), chatAt(r.holes[0])
 	if r.who.account != nil {
 		base = shareLink(r.holes[0])
 	}
-	return func(m store.Said, c store.Conversation) ([]byte, error) {
-		v, err := s.line(lang, base, by, c, m)
+	return func(ctx context.Context, m store.Said, c store.Conversation) ([]byte, error) {
+		v, err := s.line(ctx, lang, base, by, c, m)
 		if err != nil {
 			return nil, err
 		}
@@ -141,7 +141,10 @@ func (f *sessionFile) head(out *bytes.Buffer) error {
 
 func (f *sessionFile) message(out *bytes.Buffer, m store.Said) error {
 	if f.form == "html" {
-		v, err := f.s.line(f.lang, "", f.by, f.c, m)
+		v, err := f.s.words(f.lang, f.by, f.c, m)
+		if err == nil && m.Media != "" {
+			v.Sent, err = f.s.sentWith(f.lang, "", m, store.Media{})
+		}
 		if err != nil {
 			return err
 		}

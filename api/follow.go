@@ -16,7 +16,7 @@ type talk struct {
 	id    string
 	by    store.Party
 	again func(context.Context) (store.Party, error) // the caller, looked up anew
-	show  func(store.Said, store.Conversation) ([]byte, error)
+	show  func(context.Context, store.Said, store.Conversation) ([]byte, error)
 	after int64 // number of the last message that was told
 
 	own   *store.Watch
@@ -135,7 +135,7 @@ func (t *talk) news(ctx context.Context, out *events) (more bool, err error) {
 		t.told = now
 	}
 	for _, m := range list {
-		data, err := t.show(m, c)
+		data, err := t.show(ctx, m, c)
 		if err != nil {
 			return false, err
 		}
@@ -192,9 +192,9 @@ func (t *talk) close() {
 }
 
 // asJSON shows messages to programs.
-func (r *req) asJSON() func(store.Said, store.Conversation) ([]byte, error) {
+func (r *req) asJSON() func(context.Context, store.Said, store.Conversation) ([]byte, error) {
 	s, lang := r.s, r.Lang()
-	return func(m store.Said, _ store.Conversation) ([]byte, error) {
+	return func(_ context.Context, m store.Said, _ store.Conversation) ([]byte, error) {
 		shown, err := s.showMessage(lang, m)
 		if err != nil {
 			return nil, err

@@ -22,14 +22,22 @@ type deskMessage struct {
 
 func (s *Server) showMessage(lang string, m store.Said) (deskMessage, error) {
 	text, err := s.desksWords(lang, m)
-	if text == "" {
-		text = m.Content
+	if text == "" && err == nil {
+		text, err = s.label(lang, m)
 	}
 	shown := deskMessage{m.ID, m.Conversation, m.Role, text, m.CreatedAt.UTC(), ""}
 	if m.Media != "" {
 		shown.Media = "/api/sessions/" + m.Conversation + "/media/" + m.Media
 	}
 	return shown, err
+}
+
+// label is what something that was sent is called: its name, or what it is.
+func (s *Server) label(lang string, m store.Said) (string, error) {
+	if m.Media == "" || m.Content != "" {
+		return m.Content, nil
+	}
+	return s.o.Words.Text(lang, "session.media", m)
 }
 
 // desksWords are what the desk itself says in a message, "" for those of people.

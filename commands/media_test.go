@@ -72,7 +72,7 @@ func TestMediaGoesIntoTheSession(t *testing.T) {
 	if err != nil || len(said) != 2 {
 		t.Fatal(said, err)
 	}
-	if got := said[1]; got.Content != "报告.pdf" || got.Media == "" || got.Role != store.ByAsker {
+	if got := said[1]; got.Content != "报告.pdf" || got.Media == "" || got.Kind != string(bot.File) || got.Role != store.ByAsker {
 		t.Errorf("%+v", got)
 	}
 	wanted, err := d.Store.MediaOf(t.Context(), list[0].ID, said[1].Media)

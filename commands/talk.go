@@ -22,7 +22,7 @@ func talk(ctx context.Context, tx *store.Tx, user bot.User, m bot.Message) (bot.
 		if w.Media, unwanted = tx.WantMedia(ctx, m); unwanted != nil {
 			return bot.Reply{}, unwanted
 		}
-		w.Content = bot.FileName(m.Media.Name)
+		w.Content, w.Kind = bot.FileName(m.Media.Name), string(m.Media.Kind)
 	}
 	switch {
 	case errors.Is(err, store.ErrChoose):

@@ -20,6 +20,7 @@ type heldWords struct {
 	N         int       `bun:"n,pk"`      // in their order
 	Content   string    `bun:"content"`
 	Media     string    `bun:"media"`
+	Kind      string    `bun:"kind"` // of the medium
 	Nonce     string    `bun:"nonce"`
 	CreatedAt time.Time `bun:"created_at"`
 }
@@ -35,7 +36,7 @@ func (tx *Tx) Hold(ctx context.Context, by Party, w Words) (waiting int, err err
 	if err := tx.db.NewSelect().Model(&was).Column("n", "created_at").Where("person = ?", by.Key).Order("n").Scan(ctx); err != nil {
 		return 0, fmt.Errorf("hold: %w", err)
 	}
-	row := heldWords{Person: by.Key, N: 1, Content: w.Content, Media: w.Media, Nonce: w.Nonce, CreatedAt: tx.Now}
+	row := heldWords{Person: by.Key, N: 1, Content: w.Content, Media: w.Media, Kind: w.Kind, Nonce: w.Nonce, CreatedAt: tx.Now}
 	if len(was) > 0 {
 		row.N = was[len(was)-1].N + 1
 	}
@@ -63,7 +64,7 @@ func (tx *Tx) Held(ctx context.Context, by Party) ([]Words, error) {
 	var list []Words
 	for _, h := range rows {
 		if h.fresh(tx.Now) {
-			list = append(list, Words{Content: h.Content, Media: h.Media, Nonce: h.Nonce})
+			list = append(list, Words{Content: h.Content, Media: h.Media, Kind: h.Kind, Nonce: h.Nonce})
 		}
 	}
 	return list, nil

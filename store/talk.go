@@ -49,7 +49,7 @@ type Said struct {
 	N            int64     `bun:"n,pk"` // from 1, without gaps
 	ID           string    `bun:"id"`
 	Role         string    `bun:"role"`
-	Kind         string    `bun:"kind"`   // of what the desk says
+	Kind         string    `bun:"kind"`   // of what the desk says, or of the medium
 	Author       string    `bun:"author"` // canonical userid, or account:UID; "" for the desk
 	Name         string    `bun:"name"`   // the author's
 	Content      string    `bun:"content"`
@@ -61,7 +61,8 @@ type Said struct {
 // Words is what somebody wants to say.
 type Words struct {
 	Content string
-	Media   string // id of a stored medium; Content is then its name
+	Media   string // id of a stored medium; Content is then its name, if it has one
+	Kind    string // of the medium, a bot.MediaKind
 	Nonce   string // the same words sent again have the same; "" for none
 }
 
@@ -85,7 +86,7 @@ func (tx *Tx) Say(ctx context.Context, c Conversation, by Party, w Words) (m Sai
 	}
 	m = Said{
 		Conversation: c.ID, ID: uuid.NewString(), Role: ByAgent, Author: by.Key, Name: by.name(),
-		Content: w.Content, Media: w.Media, Nonce: w.Nonce, CreatedAt: tx.Now,
+		Content: w.Content, Media: w.Media, Kind: w.Kind, Nonce: w.Nonce, CreatedAt: tx.Now,
 	}
 	if by.Key == c.Asker {
 		m.Role = ByAsker

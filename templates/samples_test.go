@@ -50,6 +50,7 @@ func sampleTexts(word string) map[string]any {
 		"role.rule": m{"Rule": "department:8"},
 		"role.why": m{"ID": "lilei", "Known": true, "State": "active", "Reasons": reasons, "Command": "audit", "Needs": "admin", "Has": "agent",
 			"Anyone": false, "Active": true, "Allowed": false},
+		"session.media":             m{"Kind": "image"},
 		"flash.session.transferred": m{"About": word},
 		"session.label":             sampleSession(word), "session.sent": sampleSession(word), "session.use": sampleSession(word), "session.ended.now": sampleSession(word),
 		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
@@ -140,16 +141,25 @@ func sampleFrame(word string) m {
 
 func sampleSaid(word string) m {
 	return m{"N": 7, "ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Role": "user", "Name": word, "Content": word, "CreatedAt": sampleNow, "Own": false, "Text": "",
-		"Named": true, "Medium": "", "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
+		"Named": true, "Sent": nil, "Kind": "image", "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
 }
 
 func sampleTalk(word string) m {
 	desk := sampleSaid(word)
 	desk["Text"] = word
+	var lines []m
+	for _, sent := range []m{
+		{"Label": word, "Path": "/static/icon.svg", "Picture": true, "Waits": false, "Again": "", "Trouble": ""}, {"Label": word, "Path": "/static/icon.svg", "Picture": false, "Waits": false, "Again": "", "Trouble": ""},
+		{"Label": word, "Path": "", "Picture": false, "Waits": true, "Again": "/chat/1?part=said&n=7", "Trouble": ""}, {"Label": word, "Path": "", "Picture": false, "Waits": false, "Again": "", "Trouble": word},
+	} {
+		l := sampleSaid(word)
+		l["Sent"] = sent
+		lines = append(lines, l)
+	}
 	return m{
 		"ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Title": word, "Status": "queued", "As": "agent", "With": word, "Waiting": true, "Position": 2, "Usual": 3 * time.Minute,
 		"Created": sampleNow, "Closed": &sampleNow, "Mode": "write", "Reopens": true, "Guest": false, "Back": "/chat", "Export": "/chat/1/export", "Manage": "/chat/1",
-		"Bar": "/chat/1?part=bar", "Earlier": "/chat/1?part=log&before=7", "Events": "/chat/1/events", "Lines": []m{sampleSaid(word), desk}, "Last": 8,
+		"Bar": "/chat/1?part=bar", "Earlier": "/chat/1?part=log&before=7", "Events": "/chat/1/events", "Lines": append(lines, sampleSaid(word), desk), "Last": 8,
 		"Action": "/chat/1/say", "Return": "desk", "Nonce": "x", "Draft": word, "Trouble": word,
 		"Transfer": []m{{"ID": word, "Name": "", "Load": 1, "MaxLoad": 5}}, "DropCanned": "/agent/chat/canned",
 		"Canned": []m{{"ID": "1", "Title": word, "Text": word, "Fill": "/agent/chat?text=x"}},

@@ -5,6 +5,7 @@ CREATE TABLE held_words (
 	n          INTEGER     NOT NULL,
 	content    TEXT        NOT NULL,
 	media      TEXT        NOT NULL DEFAULT '',
+	kind       TEXT        NOT NULL DEFAULT '',
 	nonce      TEXT        NOT NULL DEFAULT '',
 	created_at TIMESTAMPTZ NOT NULL,
 	PRIMARY KEY (person, n)
