@@ -78,7 +78,7 @@ func (s *Store) ReturnStatuses(ctx context.Context) error {
 // Purge removes what is past its time, in bites of at most 500 rows that others
 // get in between.
 func (s *Store) Purge(ctx context.Context) error {
-	for _, purge := range []func(context.Context) (int64, error){s.wipeReplies, s.purgeInbox, s.purgeOutbox, s.purgeTokens, s.purgeAppTokens, s.purgeLogins, s.purgePrompts, s.purgeSignIns, s.purgeConversations, s.purgeHeld, s.purgeBroadcasts} {
+	for _, purge := range []func(context.Context) (int64, error){s.wipeReplies, s.purgeInbox, s.purgeOutbox, s.purgeTokens, s.purgeAppTokens, s.purgeLogins, s.purgePrompts, s.purgeSignIns, s.purgeConversations, s.purgeMedia, s.purgeHeld, s.purgeBroadcasts} {
 		for range 200 { // as many in a minute as come in at 1,600 a second
 			n, err := purge(ctx)
 			if err != nil {
