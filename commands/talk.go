@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -22,7 +23,7 @@ func talk(ctx context.Context, tx *store.Tx, user bot.User, m bot.Message) (bot.
 		if w.Media, unwanted = tx.WantMedia(ctx, m); unwanted != nil {
 			return bot.Reply{}, unwanted
 		}
-		w.Content = bot.FileName(m.Media.Name)
+		w.Content = cmp.Or(bot.FileName(m.Media.Name), string(m.Media.Kind)) // only files have names
 	}
 	switch {
 	case errors.Is(err, store.ErrChoose):

@@ -61,7 +61,7 @@ type Said struct {
 // Words is what somebody wants to say.
 type Words struct {
 	Content string
-	Media   string // id of a stored medium; Content is then its name
+	Media   string // id of a stored medium; Content is then its name, or its kind
 	Nonce   string // the same words sent again have the same; "" for none
 }
 
@@ -133,6 +133,7 @@ const lookAway = 2 * time.Second
 type Passed struct {
 	Said
 	Session Conversation
+	URL     string // of what was sent instead of words, for whoever signs in
 }
 
 // pass tells the other side what was said. A page they have open gets there
@@ -149,7 +150,11 @@ func (tx *Tx) pass(ctx context.Context, c Conversation, m Said) error {
 	if here != nil && here.After(tx.Now) {
 		due = due.Add(lookAway)
 	}
-	return tx.tellAt(ctx, to, bot.Text("session.said", Passed{m, c}), due, sayingRef(c.ID, m.Role, m.ID))
+	p := Passed{Said: m, Session: c}
+	if m.Media != "" {
+		p.URL = strings.TrimSuffix(tx.s.PublicURL, "/") + "/chat/" + c.ID + "/media/" + m.Media
+	}
+	return tx.tellAt(ctx, to, bot.Text("session.said", p), due, sayingRef(c.ID, m.Role, m.ID))
 }
 
 // passOn tells another agent what the asker said if the conversation is theirs by

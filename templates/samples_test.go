@@ -54,7 +54,7 @@ func sampleTexts(word string) map[string]any {
 		"session.label":             sampleSession(word), "session.sent": sampleSession(word), "session.use": sampleSession(word), "session.ended.now": sampleSession(word),
 		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
 		"session.list":           sampleSessions(word),
-		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "", "Session": sampleSession(word)},
+		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "x", "URL": "https://desk.example.com/chat/1/media/x", "Session": sampleSession(word)},
 		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
 		"broadcast.message": sampleBroadcast(word),
 		"bot":               m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
@@ -140,7 +140,7 @@ func sampleFrame(word string) m {
 
 func sampleSaid(word string) m {
 	return m{"N": 7, "ID": "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Role": "user", "Name": word, "Content": word, "CreatedAt": sampleNow, "Own": false, "Text": "",
-		"Named": true, "Medium": "", "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
+		"Named": true, "Media": "", "Medium": "", "Pieces": []m{{"Text": word, "Link": ""}, {"Text": word, "Link": "/static/icon.svg"}}}
 }
 
 func sampleTalk(word string) m {
@@ -164,7 +164,7 @@ func sampleBar(word string) m {
 }
 
 func sampleDesk(word string) m {
-	list := []m{{"Path": "/agent/chat?session=1", "With": word, "Title": word, "Words": "", "Unread": 3, "Waits": time.Minute, "Closed": &sampleNow, "Here": true}}
+	list := []m{{"Path": "/agent/chat?session=1", "With": word, "Title": word, "Words": "", "Medium": false, "Unread": 3, "Waits": time.Minute, "Closed": &sampleNow, "Here": true}}
 	return m{"Path": "/agent/chat?part=list", "Own": list, "Queue": list, "Past": list, "Unread": 1}
 }
 
