@@ -270,3 +270,21 @@ func TestPieces(t *testing.T) {
 		}
 	}
 }
+
+// What was sent without a name, as a picture, is called what it is: on the pages,
+// and in the file, which refers to nothing.
+func TestNamelessMediaOnPages(t *testing.T) {
+	eachTalking(t, func(k *talking) {
+		chat := k.begins("打印机坏了")
+		id := strings.TrimPrefix(chat, "/chat/")
+		mei := store.Party{Key: "hanmeimei", ID: "hanmeimei"}
+		c, err := k.o.Store.Conversation(t.Context(), id, mei)
+		k.ok(err)
+		k.ok(k.o.Store.Tx(t.Context(), func(tx *store.Tx) error {
+			_, _, err := tx.Say(t.Context(), c, mei, store.Words{Media: "the-picture", Kind: "image"})
+			return err
+		}))
+		k.want(k.as("lilei", "GET", "/agent/chat?session="+id, nil), 200, `<span class="sent">📎 图片</span>`, `<span class="words">📎 图片</span>`)
+		k.want(k.as("hanmeimei", "GET", chat+"/export", nil), 200, "<p>📎 图片</p>")
+	})
+}

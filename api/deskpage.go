@@ -20,6 +20,7 @@ func deskAt(id string) string { return withQuery(deskPath, "session", id) }
 type deskItem struct {
 	ID, Title, With, Path string
 	Words                 string // the latest
+	Medium                bool   // which are the name of something that was sent
 	Unread                int64
 	Waits                 time.Duration // the asker does, for as long; 0 for not at all
 	Closed                *time.Time
@@ -173,9 +174,10 @@ func (s *Server) deskList(ctx context.Context, r *req, by store.Party, open stri
 	item := func(c store.Conversation) deskItem {
 		d := deskItem{ID: c.ID, Title: c.Title, With: c.AskerName, Path: deskAt(c.ID), Waits: waited(now, c.WaitingSince), Closed: c.ClosedAt, Here: c.ID == open}
 		if m, ok := words[c.ID]; ok {
-			d.Words = m.Content
+			d.Medium = m.Media != ""
+			d.Words, _ = s.label(r.Lang(), m) // nothing but a hint
 			if m.Role == store.ByDesk {
-				d.Words, _ = s.desksWords(r.Lang(), m) // nothing but a hint
+				d.Words, _ = s.desksWords(r.Lang(), m)
 			}
 		}
 		return d

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"strings"
 	"sync"
 	"testing"
 
@@ -78,5 +79,25 @@ func TestMediaGoesIntoTheSession(t *testing.T) {
 	wanted, err := d.Store.MediaOf(t.Context(), list[0].ID, said[1].Media)
 	if err != nil || wanted.State != store.MediaWanted || wanted.Person != "mei" {
 		t.Errorf("%+v, %v", wanted, err)
+	}
+}
+
+// What has no name, as pictures and voice, is called what it is, in the reader's
+// language; and whoever has only the chat finds it by its address.
+func TestMediaWithoutAName(t *testing.T) {
+	d := newDesk(t, deskOptions{})
+	d.hire("mei", "韩梅梅", bot.Anyone)
+	d.hire("lilei", "李雷", bot.Agent)
+	d.say("lilei", "/status online")
+	d.say("mei", "/session")
+	d.pushed("lilei")
+	for kind, name := range map[bot.MediaKind]string{bot.Image: "图片", bot.Voice: "语音", bot.Video: "视频"} {
+		m := d.message("mei", "")
+		m.Media = bot.Media{Kind: kind, ID: "wecom's name " + name}
+		d.deliver(m)
+		got := strings.Join(d.pushed("lilei"), "\n")
+		if !strings.Contains(got, "📎 "+name+"\nhttps://desk.example.com/chat/") || !strings.Contains(got, "/media/") {
+			t.Errorf("of a %s lilei reads %q", kind, got)
+		}
 	}
 }

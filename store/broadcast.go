@@ -36,6 +36,9 @@ type Broadcast struct {
 	Arrived int           `bun:"-"` // and whom it did
 }
 
+// maxBroadcast bounds a broadcast, in bytes: everybody gets it whole, in one text.
+const maxBroadcast = 1800
+
 // ConfirmWithin is how long a broadcast may be confirmed.
 const ConfirmWithin = 10 * time.Minute
 
@@ -48,7 +51,7 @@ func (tx *Tx) AskBroadcast(ctx context.Context, by bot.User, content string) err
 	switch {
 	case content == "":
 		return fmt.Errorf("broadcast: %w", ErrEmpty)
-	case len(content) > MaxSaid:
+	case len(content) > maxBroadcast:
 		return fmt.Errorf("broadcast: %w", ErrTooLong)
 	}
 	b := Broadcast{ID: uuid.NewString(), Author: by.Key(), AuthorName: PartyOf(by).name(), Content: content, AskedAt: tx.Now}

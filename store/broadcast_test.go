@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,18 @@ func TestConfirmBroadcast(t *testing.T) {
 		f.pass(ConfirmWithin)
 		if _, err := confirm(late, boss); !errors.Is(err, ErrEnded) {
 			t.Errorf("too late: %v", err)
+		}
+	})
+}
+
+// A broadcast is not accepted that would not be sent to its end.
+func TestBroadcastTooLong(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.know("boss")
+		for text, want := range map[string]error{" ": ErrEmpty, strings.Repeat("x", maxBroadcast+1): ErrTooLong, strings.Repeat("x", maxBroadcast): nil} {
+			if err := f.Tx(t.Context(), func(tx *Tx) error { return tx.AskBroadcast(t.Context(), bot.User{ID: "boss", Level: bot.Admin}, text) }); !errors.Is(err, want) {
+				t.Errorf("%d bytes: %v, want %v", len(text), err, want)
+			}
 		}
 	})
 }

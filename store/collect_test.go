@@ -589,3 +589,38 @@ func TestSniff(t *testing.T) {
 		}
 	}
 }
+
+// TestMediaGoWithTheirSession: what was sent is kept for as long as its message,
+// and no longer.
+func TestMediaGoWithTheirSession(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		c, _, _ := f.collector(map[string]any{"i": pngBytes})
+		f.staff(1, "wang")
+		talk := f.asks("lilei")
+		id := f.want(sent("lilei", 1, "i", bot.Image, ""))
+		f.collectDue(c)
+		if err := f.Tx(t.Context(), func(tx *Tx) error {
+			_, _, err := tx.Say(t.Context(), talk, Party{Key: "lilei"}, Words{Media: id})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		purge := func() {
+			t.Helper()
+			if err := f.Purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.pass(366 * 24 * time.Hour) // the session is still open
+		purge()
+		f.media(id, MediaKept, "")
+		if err := f.CloseIdle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.pass(366 * 24 * time.Hour)
+		purge()
+		if _, err := f.Media(t.Context(), id); !errors.Is(err, ErrNotFound) || f.pieces(id) != 0 {
+			t.Errorf("it is still there: %v", err)
+		}
+	})
+}

@@ -81,7 +81,7 @@ func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conve
 		return Conversation{}, false, err
 	}
 	if c.Position == 1 {
-		if err := tx.offer(ctx, &c); err != nil {
+		if err := tx.offer(ctx, &c, false); err != nil {
 			return Conversation{}, false, err
 		}
 	}
@@ -94,8 +94,8 @@ func (tx *Tx) Begin(ctx context.Context, by Party, share, title string) (c Conve
 }
 
 // offer gives a queued conversation to the least loaded agent who is online and
-// has room, if there is one.
-func (tx *Tx) offer(ctx context.Context, c *Conversation) error {
+// has room, if there is one. told has the asker hear of it.
+func (tx *Tx) offer(ctx context.Context, c *Conversation, told bool) error {
 	free, err := tx.free(ctx)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (tx *Tx) offer(ctx context.Context, c *Conversation) error {
 	if err != nil || a.Key == "" {
 		return err
 	}
-	return tx.assign(ctx, c, a, false)
+	return tx.assign(ctx, c, a, told)
 }
 
 // first hires the first of these agents who is none of not and whom it can, or
@@ -449,7 +449,7 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 	} else if !errors.Is(err, ErrNotFound) {
 		return c, err
 	}
-	before := c.Agent
+	before, told := c.Agent, by.Key != c.Asker // who was told that it is over has to hear that it is not
 	q := tx.db.NewUpdate().Model(&c).Set("status = ?", Queued).Set("agent = ''").Set("agent_id = ''").Set("agent_name = ''").Set("queued_at = ?", tx.Now).Set("said_at = ?", tx.Now).
 		Set("closed_at = NULL").Set("closed_by = ''").Set("updated_at = ?", tx.Now).Where("id = ?", c.ID).Where("status = ?", Closed).Returning("*")
 	if err := conversationErr(q.Scan(ctx)); taken(err, "conversations_one", "conversations.share") {
@@ -465,7 +465,7 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 		if ok, err := tx.hire(ctx, before); err != nil {
 			return c, err
 		} else if ok {
-			err = tx.assign(ctx, &c, a, false)
+			err = tx.assign(ctx, &c, a, told)
 			return c, err
 		}
 	} else if err != nil && !errors.Is(err, ErrNotFound) {
@@ -475,7 +475,7 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 		return c, err
 	}
 	if c.Position == 1 {
-		err = tx.offer(ctx, &c)
+		err = tx.offer(ctx, &c, told)
 	}
 	if c.Status == Queued {
 		tx.overhear(&c)

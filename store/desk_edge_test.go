@@ -94,6 +94,32 @@ func TestReopenedKeepsItsNewPlace(t *testing.T) {
 	})
 }
 
+// Who was told that their session is over hears that it goes on, unless that was
+// their own doing.
+func TestReopenedByTheOther(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.staff(5, "lilei", "wang")
+		for by, more := range map[string]int{"lilei": 1, "mei": 0} {
+			for _, other := range []string{"lilei", "wang"} { // who has it then
+				f.setStatus("lilei", Online, "", 0)
+				f.setStatus("wang", Offline, "", 0)
+				c := f.asks("mei")
+				f.closes(c, "lilei")
+				f.setStatus("lilei", Offline, "", 0)
+				f.setStatus(other, Online, "", 0)
+				before := len(f.pushesTo("mei"))
+				if c = f.reopens(c, by); c.Agent != other {
+					t.Fatalf("%+v", c)
+				}
+				if n := len(f.pushesTo("mei")) - before; n != more {
+					t.Errorf("reopened by %s, with %s: mei is told %d things, want %d", by, other, n, more)
+				}
+				f.closes(c, "mei")
+			}
+		}
+	})
+}
+
 // A session that was begun while another one was being reopened stays the only
 // one.
 func TestReopenAgainstANewOne(t *testing.T) {

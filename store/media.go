@@ -200,7 +200,8 @@ func (r *mediaReader) load() error {
 	return nil
 }
 
-// purgeMedia removes what is older than a closed conversation is kept.
+// purgeMedia removes what is older than a closed conversation is kept, once its
+// message is gone.
 func (s *Store) purgeMedia(ctx context.Context) (int64, error) {
 	return s.PurgeMedia(ctx, s.Now().Add(-s.Desk.Keep))
 }
@@ -228,10 +229,12 @@ func (tx *Tx) MediaSettled(ctx context.Context, m Media) error {
 // purgeMediaAtOnce is few, since each may be many megabytes.
 const purgeMediaAtOnce = 10
 
-// PurgeMedia removes some of what came before a time, and says how many: whoever
-// wants all of it removed calls again until there are none.
+// PurgeMedia removes some of what came before a time and no message names any
+// more, and says how many: whoever wants all of it removed calls again until there
+// are none.
 func (s *Store) PurgeMedia(ctx context.Context, before time.Time) (int64, error) {
-	res, err := s.db.NewRaw("DELETE FROM media WHERE id IN (SELECT id FROM media WHERE created_at < ? AND state <> ? ORDER BY created_at LIMIT ?)",
+	res, err := s.db.NewRaw("DELETE FROM media WHERE id IN (SELECT id FROM media AS m WHERE created_at < ? AND state <> ? AND "+
+		"NOT EXISTS (SELECT 1 FROM conversation_messages AS c WHERE c.media = m.id AND c.media <> '') ORDER BY created_at LIMIT ?)",
 		before.UTC(), MediaWanted, purgeMediaAtOnce).Exec(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("purge media: %w", err)

@@ -134,6 +134,7 @@ const lookAway = 2 * time.Second
 type Passed struct {
 	Said
 	Session Conversation
+	URL     string // of what was sent instead of words, for whoever signs in
 }
 
 // pass tells the other side what was said. A page they have open gets there
@@ -150,7 +151,11 @@ func (tx *Tx) pass(ctx context.Context, c Conversation, m Said) error {
 	if here != nil && here.After(tx.Now) {
 		due = due.Add(lookAway)
 	}
-	return tx.tellAt(ctx, to, bot.Text("session.said", Passed{m, c}), due, sayingRef(c.ID, m.Role, m.ID))
+	p := Passed{Said: m, Session: c}
+	if m.Media != "" {
+		p.URL = strings.TrimSuffix(tx.s.PublicURL, "/") + "/chat/" + c.ID + "/media/" + m.Media
+	}
+	return tx.tellAt(ctx, to, bot.Text("session.said", p), due, sayingRef(c.ID, m.Role, m.ID))
 }
 
 // passOn tells another agent what the asker said if the conversation is theirs by

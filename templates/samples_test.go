@@ -55,7 +55,7 @@ func sampleTexts(word string) map[string]any {
 		"session.label":             sampleSession(word), "session.sent": sampleSession(word), "session.use": sampleSession(word), "session.ended.now": sampleSession(word),
 		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
 		"session.list":           sampleSessions(word),
-		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "", "Session": sampleSession(word)},
+		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "x", "Kind": "image", "URL": "https://desk.example.com/chat/1/media/x", "Session": sampleSession(word)},
 		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
 		"broadcast.message": sampleBroadcast(word),
 		"bot":               m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
@@ -174,7 +174,7 @@ func sampleBar(word string) m {
 }
 
 func sampleDesk(word string) m {
-	list := []m{{"Path": "/agent/chat?session=1", "With": word, "Title": word, "Words": "", "Unread": 3, "Waits": time.Minute, "Closed": &sampleNow, "Here": true}}
+	list := []m{{"Path": "/agent/chat?session=1", "With": word, "Title": word, "Words": "", "Medium": false, "Unread": 3, "Waits": time.Minute, "Closed": &sampleNow, "Here": true}}
 	return m{"Path": "/agent/chat?part=list", "Own": list, "Queue": list, "Past": list, "Unread": 1}
 }
 
