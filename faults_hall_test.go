@@ -25,6 +25,7 @@ type hall struct {
 	stop      func() // for everybody: something went wrong
 	environ   []string
 	tokens    map[string]string // of the agents, by userid
+	full      chan struct{}     // closed once everybody has an agent
 	calling   *http.Client
 	streaming *http.Client
 
@@ -40,7 +41,7 @@ func newHall(r *rig, n int, environ []string) *hall {
 	ctx, stop := context.WithCancel(r.within(2 * patience))
 	r.Cleanup(stop)
 	h := &hall{
-		rig: r, ctx: ctx, stop: stop, environ: environ, tokens: map[string]string{},
+		rig: r, ctx: ctx, stop: stop, environ: environ, tokens: map[string]string{}, full: make(chan struct{}),
 		calling: &http.Client{Transport: transport, Timeout: 5 * time.Second}, streaming: &http.Client{Transport: transport},
 	}
 	for range n {
@@ -96,7 +97,7 @@ func (h *hall) leave() {
 		if err := i.stop(); err != nil {
 			h.Error(err)
 		}
-		if h.Failed() {
+		if h.Failed() && i.log.Len() > 0 {
 			h.Logf("%s", &i.log)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -33,8 +33,8 @@ type viewer struct {
 	all      chan struct{} // closed once everything was said
 	spoken   int
 
-	seen    []heard
-	failure string
+	seen []heard
+	over bool // it saw the session end
 
 	mu   sync.Mutex
 	hang context.CancelFunc // nil: no stream is open
@@ -62,26 +62,19 @@ func (v *viewer) drop() bool {
 
 // follow looks on until the session is over.
 func (v *viewer) follow() {
-	for over := false; !over && v.failure == ""; {
-		if !v.h.pause() {
-			v.failure = fmt.Sprintf("saw %d messages and waits for more", len(v.seen))
-			break
-		}
-		over = v.listen(v.h.any())
-	}
-	if v.failure != "" {
-		v.h.stop()
+	for !v.over && v.h.pause() {
+		v.listen(v.h.any())
 	}
 }
 
-// listen has one stream, for as long as it lasts, and reports whether that was all.
-func (v *viewer) listen(i *instance) (over bool) {
+// listen has one stream, for as long as it lasts.
+func (v *viewer) listen(i *instance) {
 	ctx, hang := context.WithCancel(v.h.ctx)
 	defer hang()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.origin()+"/api/sessions/"+v.id+"/events?after=0", nil)
 	if err != nil {
-		v.failure = err.Error()
-		return false
+		v.h.fail("%v", err)
+		return
 	}
 	req.Header.Set("Authorization", "Bearer "+v.token)
 	if n := len(v.seen); n > 0 {
@@ -89,15 +82,15 @@ func (v *viewer) listen(i *instance) (over bool) {
 	}
 	res, err := v.h.streaming.Do(req)
 	if err != nil {
-		return false // it is gone
+		return // it is gone
 	}
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500:
-		return false // another one has room
+		return // another one has room
 	case res.StatusCode != http.StatusOK:
-		v.failure = "a stream is answered " + res.Status
-		return false
+		v.h.fail("a stream is answered %s", res.Status)
+		return
 	}
 	v.h.streams.Add(1)
 	v.mu.Lock()
@@ -108,14 +101,14 @@ func (v *viewer) listen(i *instance) (over bool) {
 		v.hang = nil
 		v.mu.Unlock()
 	}()
-	return v.read(res.Body)
+	v.read(res.Body)
 }
 
 // read reads events; one that is cut off in the middle is none.
-func (v *viewer) read(body io.Reader) (over bool) {
+func (v *viewer) read(body io.Reader) {
 	var name, id, data string
 	lines := bufio.NewScanner(body)
-	for lines.Scan() {
+	for !v.over && lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		switch field {
 		case "event":
@@ -125,61 +118,52 @@ func (v *viewer) read(body io.Reader) (over bool) {
 		case "data":
 			data += value
 		case "":
-			if v.event(name, id, data); v.failure != "" || v.closing() {
-				return v.failure == ""
-			}
+			v.event(name, id, data)
 			name, id, data = "", "", ""
 		}
 	}
-	return false
 }
 
 func (v *viewer) event(name, id, data string) {
+	var err error
 	switch name {
 	case "session":
 		var s struct{ Agent string }
-		if err := json.Unmarshal([]byte(data), &s); err != nil {
-			v.failure = err.Error()
-		} else if s.Agent != "" && v.agent == "" {
+		if err = json.Unmarshal([]byte(data), &s); s.Agent != "" && v.agent == "" {
 			v.agent = s.Agent
 			close(v.assigned)
 		}
 	case "message":
 		var m heard
-		n, err := strconv.ParseInt(id, 10, 64)
-		if err == nil {
-			err = json.Unmarshal([]byte(data), &m)
+		if err = json.Unmarshal([]byte(data), &m); err == nil {
+			m.N, err = strconv.ParseInt(id, 10, 64)
+			v.see(m)
 		}
-		if err != nil {
-			v.failure = fmt.Sprintf("event %q: %v", id, err)
-			return
-		}
-		m.N = n
-		v.seen = append(v.seen, m)
-		v.count(m)
 	case "end":
-		v.failure = "the stream ended for good: " + data
+		err = errors.New("ended for good")
+	}
+	if err != nil {
+		v.h.fail("a stream says %s %q %s: %v", name, id, data, err)
 	}
 }
 
-func (v *viewer) count(m heard) {
+func (v *viewer) see(m heard) {
+	if m.N != int64(len(v.seen)+1) {
+		v.h.fail("session %s: message %d was seen after %d others", v.id, m.N, len(v.seen))
+		return
+	}
+	v.seen = append(v.seen, m)
 	if m.Role == "system" {
+		v.over = v.spoken >= v.words // whatever else the desk has to say comes before people are done
 		return
 	}
 	if m.Role == "user" {
 		select {
 		case v.asked <- struct{}{}:
-		default: // more than there was to say; it is found at the end
+		default: // more than there was to say, which is found at the end
 		}
 	}
 	if v.spoken++; v.spoken == v.words {
 		close(v.all)
 	}
-}
-
-// closing reports whether the last thing seen is the desk's word that the session
-// is over: nothing else is said by it once people have said everything.
-func (v *viewer) closing() bool {
-	n := len(v.seen)
-	return n > 0 && v.spoken >= v.words && v.seen[n-1].Role == "system"
 }
