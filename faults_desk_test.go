@@ -96,7 +96,7 @@ func (h *hall) talks() []*dialog {
 	}
 	serving := make(chan struct{}, 1)
 	serving <- struct{}{}
-	for n := range deskTurns {
+	for n := 0; n < deskTurns && h.ctx.Err() == nil; n++ {
 		if n%(deskTurns/deskKills) == deskTurns/deskKills/2 {
 			<-serving // the one that came after the last
 			next := h.kill()
