@@ -96,6 +96,9 @@ func (r *rig) launch(environ ...string) (*instance, error) {
 	return i, nil
 }
 
+// origin is where everything but callbacks goes.
+func (i *instance) origin() string { return strings.TrimSuffix(i.url, "/callbacks/wecom") }
+
 // kill ends the process the hard way. There is nothing left of it afterwards.
 func (i *instance) kill() {
 	_ = i.cmd.Process.Kill()
