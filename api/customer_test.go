@@ -47,6 +47,7 @@ func TestCustomerTalksToTheDesk(t *testing.T) {
 			t.Fatalf("%+v", list)
 		}
 		chat := chatAt(list[0].ID)
+		k.want(k.as("lilei", "GET", deskAt(list[0].ID), nil), 200, "<strong>kim</strong>", "<b>kim</b>") // who chose no nickname
 		k.leadsTo(k.as("lilei", "POST", chat+"/say", url.Values{"content": {"七天内都可以"}}), 303, chat)
 		k.want(k.as("kim", "GET", page, nil), 200, "七天内都可以", `class="said other"`)
 

@@ -624,3 +624,35 @@ func TestMediaGoWithTheirSession(t *testing.T) {
 		}
 	})
 }
+
+// A medium that could not be had is told to both sides: where it was sent, and in
+// the chat of whoever sent it.
+func TestLostMediaAreTold(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		c, _, _ := f.collector(map[string]any{})
+		c.Settled = func(ctx context.Context, tx *Tx, m Media) error { return tx.MediaSettled(ctx, m) }
+		f.staff(1, "wang")
+		talk := f.asks("lilei")
+		send := func(n int) {
+			t.Helper()
+			id := f.want(sent("lilei", n, fmt.Sprint(n), bot.Image, ""))
+			f.tx(func(tx *Tx) error {
+				_, _, err := tx.Say(t.Context(), talk, Party{Key: "lilei"}, Words{Content: "image", Media: id})
+				return err
+			})
+		}
+		send(1)
+		f.collectDue(c)
+		said, err := f.Messages(t.Context(), talk.ID, 0, 10)
+		if err != nil || len(said) != 3 || said[2].Kind != saidLost || said[2].Role != ByDesk || said[2].Content != "image" {
+			t.Errorf("%+v, %v", said, err)
+		}
+		send(2)
+		f.closes(talk, "lilei")
+		f.collectDue(c) // nothing is said in what is closed
+		said, err = f.Messages(t.Context(), talk.ID, 0, 10)
+		if err != nil || len(said) != 5 || said[4].Kind != saidClosed {
+			t.Errorf("%+v, %v", said, err)
+		}
+	})
+}

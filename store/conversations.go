@@ -68,9 +68,14 @@ func PartyOf(u bot.User) Party {
 	return Party{Key: u.Key(), ID: u.ID, Name: u.Name, Admin: u.Level >= bot.Admin}
 }
 
-// PartyOf is an account as a party.
+// PartyOf is an account as a party. The nickname of an end user is one that nobody
+// chose.
 func (a Account) PartyOf() Party {
-	return Party{Key: a.Audited(), ID: a.Username, Name: a.Nickname}
+	p := Party{Key: a.Audited(), ID: a.Username, Name: a.Nickname}
+	if a.IsEndUser {
+		p.Name = a.Username
+	}
+	return p
 }
 
 // name is what others know the party by.

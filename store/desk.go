@@ -49,6 +49,7 @@ const (
 	OwnSession  = "session.own"     // nobody answers themselves
 	TooOld      = "session.old"     // closed for longer than a day
 	OtherOpen   = "session.other"   // the asker has another one open
+	Unreachable = "session.noasker" // the asker has left, or their share is over
 	NotYours    = "session.notyours"
 )
 
@@ -434,6 +435,26 @@ func (tx *Tx) end(ctx context.Context, c *Conversation, by Party) error {
 	return tx.Tell(ctx, c.Asker, bot.Text("session.closed", *c))
 }
 
+// reachable reports whether whoever asked can still read an answer.
+func (tx *Tx) reachable(ctx context.Context, c Conversation) (bool, error) {
+	if c.Share == "" {
+		p, err := tx.person(ctx, c.Asker)
+		if errors.Is(err, ErrNotFound) { // nobody said that they left
+			return true, nil
+		}
+		return p.State == bot.Active, err
+	}
+	_, err := findAccount(ctx, tx.db, "uid = ?", strings.TrimPrefix(c.Asker, "account:"))
+	var sh Share
+	if err == nil {
+		sh, err = tx.Share(ctx, c.Share)
+	}
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return sh.Live(tx.Now), err
+}
+
 // Reopen goes on with a conversation that was closed within a day: with the same
 // agent if they are online and have room, else with whoever is.
 func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, error) {
@@ -443,6 +464,11 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 		return c, err
 	case tx.Now.Sub(*c.ClosedAt) > reopenWithin:
 		return c, cannot(TooOld)
+	}
+	if there, err := tx.reachable(ctx, c); err != nil {
+		return c, err
+	} else if !there {
+		return c, cannot(Unreachable)
 	}
 	if _, err := tx.OpenConversation(ctx, c.Asker, c.Share); err == nil {
 		return c, cannot(OtherOpen)

@@ -504,6 +504,12 @@ func TestWhoLeavesLeavesNothingOpen(t *testing.T) {
 		if asked = f.again(asked); asked.Status != Closed || len(f.pushesTo("mei")) > before {
 			t.Errorf("%+v, told %q", asked, f.pushesTo("mei"))
 		}
+		if err := f.Tx(t.Context(), func(tx *Tx) error {
+			_, err := tx.Reopen(t.Context(), asked.ID, Party{Key: "wang"})
+			return err
+		}); deskReason(err) != Unreachable {
+			t.Errorf("reopened: %v", err)
+		}
 	})
 }
 
@@ -540,6 +546,18 @@ func TestEndUsersWhoCannotReadAnAnswer(t *testing.T) {
 		})
 		if f.again(toms).Status != Closed || f.again(there).Status == Closed {
 			t.Error("the share tom came through was revoked")
+		}
+		for _, c := range []Conversation{anns, toms} { // nor can an agent bring them back
+			if err := f.Tx(t.Context(), func(tx *Tx) error {
+				_, err := tx.Reopen(t.Context(), c.ID, Party{Key: "lilei"})
+				return err
+			}); deskReason(err) != Unreachable {
+				t.Errorf("reopened: %v", err)
+			}
+		}
+		f.closes(there, "lilei")
+		if there = f.reopens(there, "lilei"); there.Status != Assigned {
+			t.Errorf("%+v", there)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -218,10 +219,25 @@ func (s *Store) MediaOf(ctx context.Context, conversation, id string) (Media, er
 	return s.Media(ctx, id)
 }
 
-// MediaSettled tells whoever sent a medium that it could not be had.
+// MediaSettled tells whoever sent a medium that it could not be had, and the
+// session it was sent in.
 func (tx *Tx) MediaSettled(ctx context.Context, m Media) error {
 	if m.State != MediaFailed {
 		return nil
+	}
+	var in []string
+	err := tx.db.NewSelect().Model((*Said)(nil)).Column("conversation").Where("media = ?", m.ID).Where("media <> ''").Limit(1).Scan(ctx, &in)
+	if err != nil {
+		return fmt.Errorf("media %s: %w", m.ID, err)
+	}
+	for _, id := range in {
+		c, err := tx.holdConversation(ctx, id, Party{Admin: true})
+		if err != nil {
+			return err
+		}
+		if c.Status != Closed {
+			tx.note(id, saidLost, "", cmp.Or(m.Name, string(m.Kind)))
+		}
 	}
 	return tx.Tell(ctx, m.Person, bot.Text(m.Reason, nil))
 }

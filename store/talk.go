@@ -29,6 +29,7 @@ const (
 	saidTransferred = "transferred" // Name gave it on, Content is the note
 	saidClosed      = "closed"      // Name closed it, "" for time
 	saidReopened    = "reopened"    // Name did
+	saidLost        = "lost"        // Content, which somebody sent, could not be had
 )
 
 // MaxSaid bounds one message, in bytes. WeCom shows less in one text; a push of

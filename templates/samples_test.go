@@ -56,7 +56,7 @@ func sampleTexts(word string) map[string]any {
 		"session.waiting": sampleSession(word), "session.transferred": sampleSession(word), "session.assigned": sampleSession(word), "session.closed": sampleSession(word),
 		"session.list":           sampleSessions(word),
 		"session.said":           m{"Role": "user", "Name": word, "Content": word, "Media": "x", "Kind": "image", "URL": "https://desk.example.com/chat/1/media/x", "Session": sampleSession(word)},
-		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word},
+		"session.event.assigned": m{"Content": word}, "session.event.transferred": m{"Name": word, "Content": word}, "session.event.closed": m{"Name": word}, "session.event.reopened": m{"Name": word}, "session.event.lost": m{"Content": word},
 		"broadcast.message": sampleBroadcast(word),
 		"bot":               m{"Bots": []m{{"ShortID": "1a2b3c4d", "Name": word, "Owner": word, "Own": false}}, "More": 2},
 		"bot.made":          m{"ShortID": "1a2b3c4d", "Name": word},
