@@ -10,7 +10,7 @@ import (
 
 // sample is a path a route answers.
 func sample(rt route) string {
-	return strings.NewReplacer("{file...}", "style.css", "{page...}", "some/page", "{id}", "1b4e28ba-2fa1-11d2-883f-0016d3cca427").Replace(rt.path)
+	return strings.NewReplacer("{file...}", "style.css", "{page...}", "some/page", "{id}", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "{media}", "2b4e28ba-2fa1-11d2-883f-0016d3cca427").Replace(rt.path)
 }
 
 // Every route has a policy, and the policy holds.
