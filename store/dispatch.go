@@ -336,7 +336,8 @@ func (tx *Tx) Stay(ctx context.Context, c Conversation, by Party) error {
 	if err := tx.offDuty(ctx); err != nil {
 		return err
 	}
-	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ?", c.ID).Where("id = ?", by.Key).Where("current <> ?", c.ID).Exec(ctx)
+	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("current = ?", c.ID).Set("chosen_at = ?", tx.Now).Where("id = ?", by.Key).
+		Where("current <> ? OR chosen_at IS NULL OR chosen_at < ?", c.ID, c.AssignedAt).Exec(ctx)
 	return wrap(err, "stay in a conversation")
 }
 

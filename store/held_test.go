@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -91,6 +92,7 @@ func TestNobodyReadsWhatWasMeantForAnother(t *testing.T) {
 		if _, err := which(); !errors.Is(err, ErrNotFound) {
 			t.Errorf("with none: %v", err)
 		}
+		f.pass(time.Second)
 		f.asks("ann")
 		if who, err := which(); who != "ann" || err != nil {
 			t.Errorf("the next, with nothing beside it: %s, %v", who, err)
