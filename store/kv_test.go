@@ -184,7 +184,9 @@ func TestImport(t *testing.T) {
 func TestImportIsWhole(t *testing.T) {
 	cheaply(t, func(t *testing.T, f fixture) {
 		const n = 10_000
-		ctx, app := t.Context(), f.writer("class")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // the readers leave it little time
+		defer cancel()
+		app := f.writer("class")
 		first, last, values := "key-00000", fmt.Sprintf("key-%05d", n-1), map[string]string{}
 		for i := range n {
 			values[fmt.Sprintf("key-%05d", i)] = fmt.Sprint(i)
