@@ -61,8 +61,9 @@ type stream struct {
 	due    struct{ ping, check, here, look, far time.Time } // look, far: zero when nothing calls for it
 }
 
-// streamsPerPerson bounds the streams somebody has open at this instance.
-const streamsPerPerson = 16
+// streamsPerPerson bounds the streams somebody has open at this instance. A page
+// that was left keeps its two until the next sign of life finds nobody there.
+const streamsPerPerson = 32
 
 // places counts the open streams of each person.
 type places struct {

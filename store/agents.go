@@ -37,6 +37,7 @@ type Agent struct {
 	Until     *time.Time `bun:"until"`         // when it does, or nil
 	Load      int        `bun:"load,scanonly"` // conversations they have, counted when they are read
 	MaxLoad   int        `bun:"max_load"`
+	OwnLoad   bool       `bun:"own_load"` // an administrator said so, not the configuration
 	CreatedAt time.Time  `bun:"created_at"`
 	UpdatedAt time.Time  `bun:"updated_at"`
 

@@ -78,7 +78,7 @@ func (tx *Tx) SetMaxLoad(ctx context.Context, userID string, n int, by string) (
 		return Agent{}, err
 	}
 	id := bot.Canonical(userID)
-	res, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", n).Set("updated_at = ?", tx.Now).
+	res, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", n).Set("own_load = TRUE").Set("updated_at = ?", tx.Now).
 		Where("id = ?", id).Where("role <> ?", bot.Anyone.String()).Exec(ctx)
 	if err := changedOne(res, err, "set the load of an agent"); err != nil {
 		return Agent{}, err
@@ -86,6 +86,16 @@ func (tx *Tx) SetMaxLoad(ctx context.Context, userID string, n int, by string) (
 	tx.Audit(AuditEntry{Actor: by, Action: "agent.load", Target: id, Detail: fmt.Sprint(n)})
 	tx.after(tx.s.wakeDesk) // there may be room now
 	return tx.Agent(ctx, id)
+}
+
+// configureLoad gives the agents about whom no administrator said otherwise the
+// room that the configuration says.
+func (tx *Tx) configureLoad(ctx context.Context) error {
+	if tx.s.Beside {
+		return nil
+	}
+	_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", tx.s.MaxLoad).Where("NOT own_load").Where("max_load <> ?", tx.s.MaxLoad).Exec(ctx)
+	return wrap(err, "configure the load of agents")
 }
 
 // SendOff sets an agent offline on an administrator's word, and tells them.

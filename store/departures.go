@@ -173,7 +173,7 @@ func (tx *Tx) returns(ctx context.Context, row personRow) error {
 	if err := tx.offDuty(ctx); err != nil {
 		return err
 	}
-	_, err = tx.db.NewUpdate().Model((*Agent)(nil)).Set("created_at = ?", tx.Now).Set("max_load = ?", tx.s.MaxLoad).
+	_, err = tx.db.NewUpdate().Model((*Agent)(nil)).Set("created_at = ?", tx.Now).Set("max_load = ?", tx.s.MaxLoad).Set("own_load = FALSE").
 		Set("role = ?", bot.Anyone.String()).Where("id = ?", row.ID).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("begin anew: %w", err)

@@ -559,6 +559,23 @@ func TestEndUsersWhoCannotReadAnAnswer(t *testing.T) {
 		if there = f.reopens(there, "lilei"); there.Status != Assigned {
 			t.Errorf("%+v", there)
 		}
+		_, brief := f.shared(b, boss, time.Hour)
+		tail := begin(tom, brief.ID)
+		for _, c := range []struct {
+			pass time.Duration
+			want string
+		}{{time.Hour - time.Second, Assigned}, {2 * time.Second, Closed}} {
+			f.pass(c.pass)
+			if err := f.CloseIdle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := f.again(tail).Status; got != c.want {
+				t.Errorf("%s after the share was made: %s, want %s", c.pass, got, c.want)
+			}
+		}
+		if f.again(there).Status == Closed {
+			t.Error("another share never ends")
+		}
 	})
 }
 

@@ -144,20 +144,26 @@ func (tx *Tx) Reopen(ctx context.Context, id string, by Party) (Conversation, er
 	return c, err
 }
 
-// CloseIdle closes conversations in which nobody said anything for too long.
-// Those in the queue are not idle: they wait.
+// CloseIdle closes conversations in which nobody said anything for too long, and
+// those of customers whose share has expired: they can write no more. Those in the
+// queue are not idle: they wait.
 func (s *Store) CloseIdle(ctx context.Context) error {
 	before := s.Now().UTC().Add(-s.Desk.IdleClose)
 	var ids []string
-	err := s.reads.NewSelect().Model((*Conversation)(nil)).Column("id").Where("status = ?", Assigned).Where("said_at <= ?", before).Limit(dispatchAtOnce).Scan(ctx, &ids)
+	const over = "status = 'open' AND said_at <= ?0 OR status <> 'closed' AND share <> '' AND share IN (SELECT id FROM share_tokens WHERE expires_at <= ?1)"
+	err := s.reads.NewSelect().Model((*Conversation)(nil)).Column("id").Where(over, before, s.Now().UTC()).Limit(dispatchAtOnce).Scan(ctx, &ids)
 	if err != nil || len(ids) == 0 {
 		return wrap(err, "look for idle conversations")
 	}
 	for _, id := range ids {
 		err := s.Tx(ctx, func(tx *Tx) error {
 			c, err := tx.holdConversation(ctx, id, Party{Admin: true})
-			if err != nil || c.Status != Assigned || c.SaidAt.After(before) {
+			if err != nil {
 				return err
+			}
+			still, err := tx.db.NewSelect().Model((*Conversation)(nil)).Where("id = ?", id).Where(over, before, tx.Now).Exists(ctx)
+			if err != nil || !still {
+				return wrap(err, "look for idle conversations")
 			}
 			return tx.end(ctx, &c, Party{})
 		})

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"deskbell/bot"
+	"deskbell/store/storetest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestFindAgents(t *testing.T) {
@@ -88,6 +91,41 @@ func TestSetMaxLoad(t *testing.T) {
 			a, err := tx.Agent(t.Context(), "lilei")
 			if a.MaxLoad != 9 || a.Status != Online {
 				t.Errorf("%+v", a)
+			}
+			return err
+		})
+	})
+}
+
+// What the configuration says reaches the agents who are there already, but for
+// those about whom an administrator said otherwise.
+func TestConfiguredLoad(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, url string) {
+		first, err := Open(t.Context(), Options{URL: url, Keys: [][]byte{testKey}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = first.Tx(t.Context(), func(tx *Tx) error {
+			for _, id := range []string{"lilei", "lucy"} {
+				if err := tx.EnsureAgent(t.Context(), bot.User{ID: id, Level: bot.Agent, Roles: []string{"agent"}}); err != nil {
+					return err
+				}
+			}
+			_, err := tx.SetMaxLoad(t.Context(), "lucy", 3, "boss")
+			return err
+		})
+		if err := errors.Join(err, first.Close()); err != nil {
+			t.Fatal(err)
+		}
+		f := open(t, url, func(o *Options) { o.MaxLoad = 8 })
+		f.tx(func(tx *Tx) error {
+			list, err := tx.Agents(t.Context(), "")
+			got := map[string]int{}
+			for _, a := range list {
+				got[a.ID] = a.MaxLoad
+			}
+			if d := cmp.Diff(map[string]int{"lilei": 8, "lucy": 3}, got); d != "" {
+				t.Error(d)
 			}
 			return err
 		})

@@ -117,7 +117,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.close()
 		return nil, err
 	}
-	if err := s.Tx(ctx, func(tx *Tx) error { return tx.adopt(ctx) }); err != nil {
+	if err := s.Tx(ctx, func(tx *Tx) error { return errors.Join(tx.adopt(ctx), tx.configureLoad(ctx)) }); err != nil {
 		s.close()
 		return nil, err
 	}

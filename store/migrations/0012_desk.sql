@@ -59,6 +59,7 @@ CREATE INDEX conversation_messages_media ON conversation_messages (media) WHERE 
 -- they write in the chat goes to, chosen at chosen_at. A choice from before they
 -- were given the conversation, or given it back, counts no more.
 ALTER TABLE agents ADD COLUMN assigned_at TIMESTAMPTZ;
+ALTER TABLE agents ADD COLUMN own_load    BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE agents ADD COLUMN current     TEXT NOT NULL DEFAULT '';
 ALTER TABLE agents ADD COLUMN chosen_at   TIMESTAMPTZ;
 
