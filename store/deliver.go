@@ -240,6 +240,11 @@ func (tx *Tx) claim(ctx context.Context, n int) ([]*parcel, error) {
 		if err := tx.unwrap(ctx, p); err != nil {
 			return nil, err
 		}
+		if row.Updates != 0 && p.err == nil {
+			if err := tx.follow(ctx, p); err != nil {
+				return nil, err
+			}
+		}
 		if row.Recalls != "" {
 			if err := tx.db.NewSelect().Table("outbox").Column("msg_id").Where("ref = ?", row.Recalls).Scan(ctx, &p.out.Recall); err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return nil, err

@@ -42,6 +42,7 @@ type outboxRow struct {
 	Recalls      string     `bun:"recalls"`       // the Ref of the push that this one takes back
 	MsgID        string     `bun:"msg_id"`        // WeCom's name for it, kept of those with a Ref
 	ResponseCode string     `bun:"response_code"` // of a card with a Ref, sealed: allows one update
+	Updates      int64      `bun:"updates"`       // id of the push whose card this one replaces, if that can be
 	Variant      int        `bun:"variant"`       // chosen at the first try
 }
 

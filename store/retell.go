@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,16 +21,21 @@ func responsePlace(id int64) string { return "response/" + strconv.FormatInt(id,
 
 // Retell is Tell for a card that follows an earlier one of the same ref. One that
 // nobody tried to send yet is not sent any more; one that was delivered becomes
-// the new one, once; else this is a second card.
+// the new one, once; else this is a second card. Which it is of one that is on its
+// way right now turns out when the new one is sent.
 func (tx *Tx) Retell(ctx context.Context, userID string, r bot.Reply, ref string) error {
 	if err := tx.unsend(ctx, ref); err != nil {
 		return err
 	}
-	taskID, code, err := tx.responseCode(ctx, ref)
+	before, taskID, err := tx.flying(ctx, ref)
+	code := ""
+	if err == nil && before == 0 {
+		taskID, code, err = tx.responseCode(ctx, ref)
+	}
 	if err != nil {
 		return wrap(err, "retell")
 	}
-	if code == "" {
+	if taskID == "" {
 		return tx.tellAt(ctx, userID, r, tx.Now, ref)
 	}
 	o, err := tx.wordAs(ctx, userID, taskID, r) // WeCom refuses an update with another id
@@ -37,7 +43,61 @@ func (tx *Tx) Retell(ctx context.Context, userID string, r bot.Reply, ref string
 		return err
 	}
 	o.ResponseCode = code
-	return tx.Push(ctx, o)
+	if before != 0 {
+		o.Ref = ref
+	}
+	if err := tx.Push(ctx, o); err != nil {
+		return err
+	}
+	tx.pushes[len(tx.pushes)-1].Updates = before
+	return nil
+}
+
+// flying is the latest push of a ref that somebody is sending, and the id of its
+// card. What follows it to the same person is sent after it.
+func (tx *Tx) flying(ctx context.Context, ref string) (id int64, taskID string, err error) {
+	var row outboxRow
+	err = tx.db.NewSelect().Model(&row).Column("id", "digest", "body").Where("ref = ?", ref).Where("state = ?", Pending).Order("id DESC").Limit(1).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, "", nil
+	}
+	if err != nil {
+		return 0, "", err
+	}
+	body, err := tx.s.keys.open("outbox/"+row.Digest, row.Body)
+	if err != nil {
+		return 0, "", err
+	}
+	var o bot.Outgoing
+	if err := json.Unmarshal(body, &o); err != nil {
+		return 0, "", err
+	}
+	if o.TaskID == "" {
+		return 0, "", nil
+	}
+	return row.ID, o.TaskID, nil
+}
+
+// follow makes a card that was made while an earlier one was on its way an update
+// of that one, if it arrived. Every try sends the same: it is decided once.
+func (tx *Tx) follow(ctx context.Context, p *parcel) error {
+	was := outboxRow{ID: p.Updates}
+	err := tx.db.NewSelect().Model(&was).Column("id", "state", "response_code").WherePK().Scan(ctx)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("follow a card: %w", err)
+	}
+	if err == nil && was.State == Sent && was.ResponseCode != "" {
+		if _, p.out.ResponseCode, err = tx.useCode(ctx, was); err != nil {
+			return fmt.Errorf("follow a card: %w", err)
+		}
+	}
+	body, err := json.Marshal(p.out)
+	if err != nil {
+		return fmt.Errorf("follow a card: %w", err)
+	}
+	p.Body, p.Updates, p.Counts = tx.s.keys.seal("outbox/"+p.Digest, body), 0, p.out.ResponseCode == ""
+	_, err = tx.db.NewUpdate().Model(&p.outboxRow).Column("body", "updates", "counts").WherePK().Exec(ctx)
+	return wrap(err, "follow a card")
 }
 
 // unsend cancels what nobody has tried to send yet.
@@ -76,6 +136,12 @@ func (tx *Tx) responseCode(ctx context.Context, ref string) (taskID, code string
 	if err != nil {
 		return "", "", err
 	}
+	return tx.useCode(ctx, was)
+}
+
+// useCode takes away the code that allows one update of a card, and tells the id
+// of that card.
+func (tx *Tx) useCode(ctx context.Context, was outboxRow) (taskID, code string, err error) {
 	res, err := tx.db.NewUpdate().Model((*outboxRow)(nil)).Set("response_code = ''").Where("id = ?", was.ID).Where("response_code <> ''").Exec(ctx)
 	if err := changedOne(res, err, "use a response code"); errors.Is(err, ErrNotFound) {
 		return "", "", nil // somebody else was faster

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"deskbell/bot"
 )
@@ -56,6 +57,60 @@ func TestRetell(t *testing.T) {
 		retell("fifth") // before anybody tried to send the fourth
 		if fifth := deliver(); string(fifth.Card) != `{"is":"fifth"}` || fifth.ResponseCode != "" {
 			t.Errorf("%+v", fifth)
+		}
+	})
+}
+
+// A card that changes while it is on its way is updated once it has arrived, and
+// sent anew if it has not.
+func TestRetellOnItsWay(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		f.Render = func(to, _, taskID string, r bot.Reply) (bot.Outgoing, error) {
+			return bot.Outgoing{To: to, Card: []byte(`{"is":"` + r.Key + `"}`), TaskID: taskID}, nil
+		}
+		f.know("lilei")
+		box := &Outbox{Store: f.Store}
+		claim := func() *parcel {
+			t.Helper()
+			list, err := box.round(t.Context(), nil, 5)
+			if err != nil || len(list) != 1 {
+				t.Fatalf("%d to send, %v", len(list), err)
+			}
+			return list[0]
+		}
+		ended := func(p *parcel, err error) {
+			t.Helper()
+			if p.err = err; err == nil {
+				p.receipt = bot.Receipt{MsgID: "m", ResponseCode: "code-" + p.out.TaskID}
+			}
+			if _, err := box.round(t.Context(), []*parcel{p}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		retell := func(key string) {
+			f.tx(func(tx *Tx) error { return tx.Retell(t.Context(), "lilei", bot.Card(key, nil), "ref") })
+		}
+		retell("first")
+		first := claim()
+		retell("second")
+		ended(first, nil)
+		second := claim()
+		if second.out.TaskID != first.out.TaskID || second.out.ResponseCode != "code-"+first.out.TaskID || string(second.out.Card) != `{"is":"second"}` {
+			t.Errorf("after %+v comes %+v", first.out, second.out)
+		}
+		ended(second, busyWeCom)
+		f.pass(time.Minute)
+		if again := claim(); again.out.ResponseCode != second.out.ResponseCode || again.Counts {
+			t.Errorf("the next try is %+v", again.out)
+		} else {
+			ended(again, nil)
+		}
+		retell("third")
+		third := claim()
+		retell("fourth")
+		ended(third, final)
+		if fourth := claim(); fourth.out.ResponseCode != "" || string(fourth.out.Card) != `{"is":"fourth"}` {
+			t.Errorf("after one that did not arrive comes %+v", fourth.out)
 		}
 	})
 }

@@ -63,5 +63,7 @@ ALTER TABLE agents ADD COLUMN own_load    BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE agents ADD COLUMN current     TEXT NOT NULL DEFAULT '';
 ALTER TABLE agents ADD COLUMN chosen_at   TIMESTAMPTZ;
 
--- What allows one update of a card that was delivered, sealed.
-ALTER TABLE outbox ADD COLUMN response_code TEXT NOT NULL DEFAULT '';
+-- What allows one update of a card that was delivered, sealed; and, of a card that
+-- was made while an earlier one was on its way, the id of that one.
+ALTER TABLE outbox ADD COLUMN response_code TEXT   NOT NULL DEFAULT '';
+ALTER TABLE outbox ADD COLUMN updates       BIGINT NOT NULL DEFAULT 0;
