@@ -167,11 +167,7 @@ func TestAdminPages(t *testing.T) {
 	o := newOffice(t)
 	heard := o.complaints()
 	for _, page := range adminPages {
-		for _, l := range []struct {
-			name          string
-			scheme        string
-			width, height int64
-		}{{"", "light", 1180, 860}, {"-dark", "dark", 1180, 860}, {"-phone", "light", 390, 844}, {"-phone-dark", "dark", 390, 844}} {
+		for _, l := range fourLooks {
 			what := page + l.name
 			o.do(what, looks(l.scheme, l.width, l.height), chromedp.Navigate(o.gateway+"/admin/"+page))
 			o.at("/admin/" + page)
@@ -192,9 +188,7 @@ func TestAdminPages(t *testing.T) {
 				t.Errorf("%s: out of reach:\n%s", what, list)
 			}
 			o.eval(`document.querySelectorAll("details").forEach((d) => d.open = false), ""`)
-			if page == "dashboard" || page == "agents" || page == "welcome" {
-				o.picture("admin-" + what + ".png")
-			}
+			o.picture("admin-" + what + ".png")
 		}
 		o.weighs(page)
 	}

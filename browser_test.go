@@ -194,6 +194,28 @@ func (b tab) eval(expression string) string {
 	return text
 }
 
+// fourLooks are a desktop and a phone, by day and by night.
+var fourLooks = []struct {
+	name          string
+	scheme        string
+	width, height int64
+}{{"", "light", 1180, 860}, {"-dark", "dark", 1180, 860}, {"-phone", "light", 390, 844}, {"-phone-dark", "dark", 390, 844}}
+
+// pictures takes a picture of each look of a page, and leaves it as it was on a
+// desktop.
+func (b tab) pictures(name string) {
+	b.t.Helper()
+	if pictures == "" {
+		return
+	}
+	b.eval(`document.activeElement.blur(), ""`)
+	for _, l := range fourLooks {
+		b.do(name+l.name, looks(l.scheme, l.width, l.height))
+		b.picture(name + l.name + ".png")
+	}
+	b.do("as before", looks("light", 1180, 860))
+}
+
 func (b tab) picture(name string) {
 	b.t.Helper()
 	if pictures == "" {

@@ -127,6 +127,7 @@ func TestSharingInBrowser(t *testing.T) {
 	customer.asks()
 	b.eval(`document.querySelector(".asks ul").scrollLeft = 0, ""`)
 	customer.picture("customer.png")
+	customer.pictures("share-page")
 	b.fits("the share")
 
 	b.do("the administrator looks at the shares", chromedp.Navigate(sandbox), chromedp.Click(`[data-person="boss"]`), say("/share list"))

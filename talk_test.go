@@ -77,6 +77,9 @@ func TestTalk(t *testing.T) {
 	lucy.picture("agent-desk-dark.png")
 	lucy.do("and as before", looks("light", 1180, 760))
 
+	han.pictures("chat")
+	lucy.pictures("agent-desk")
+
 	lucy.do("close it", chromedp.Click(`#acts details:nth-child(2) summary`), chromedp.WaitVisible(`#acts .danger`), chromedp.Click(`#acts .danger`))
 	lucy.until(`!!document.querySelector("#foot")?.innerText.includes("会话已结束")`)
 	han.until(`document.querySelector("#foot")?.innerText.includes("继续这个会话")`)
@@ -84,8 +87,10 @@ func TestTalk(t *testing.T) {
 	han.do("look at what was", chromedp.Navigate(gateway+"/chat"), chromedp.WaitVisible(`.talks`))
 	han.reads("打印机连不上", "Lucy Green")
 	han.sound("chat home", 390, 844)
+	han.pictures("chat-home")
 	lucy.do("back to the list", chromedp.Navigate(gateway+"/agent/chat"))
 	lucy.sound("agent list phone", 390, 844)
+	lucy.pictures("agent-list")
 }
 
 // item is a session in an agent's list.
