@@ -329,6 +329,6 @@ func TestSessionOfAnEndedShare(t *testing.T) {
 		f.want(f.as("kim", "POST", at+"/messages", `{"content":"and another"}`), 403, "the share is revoked")
 		f.want(f.as("kim", "POST", at+"/close", ""), 200)
 		f.want(f.as("kim", "POST", at+"/reopen", ""), 403, "the share is revoked")
-		f.want(f.as("lilei", "POST", at+"/reopen", ""), 200)
+		f.want(f.as("lilei", "POST", at+"/reopen", ""), 409, "不能继续") // nobody could read the answer
 	})
 }
