@@ -103,7 +103,7 @@ func (s *Server) chatNew(ctx context.Context, r *req) (any, error) {
 		return nil, err
 	}
 	var c store.Conversation
-	err = s.speak(ctx, by, r.words(), func(tx *store.Tx) (_ store.Conversation, err error) {
+	err = s.speak(ctx, by, true, r.words(), func(tx *store.Tx) (_ store.Conversation, err error) {
 		c, _, err = tx.Begin(ctx, by, "", r.Form("topic"))
 		return c, err
 	})
@@ -173,7 +173,7 @@ func (s *Server) chatSay(ctx context.Context, r *req) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.speak(ctx, by, r.words(), func(tx *store.Tx) (store.Conversation, error) { return tx.Conversation(ctx, c.ID, by) })
+	err = s.speak(ctx, by, by.Key == c.Asker, r.words(), func(tx *store.Tx) (store.Conversation, error) { return tx.Conversation(ctx, c.ID, by) })
 	if err == nil {
 		if r.byScript() {
 			return fresh(), nil

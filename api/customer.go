@@ -57,7 +57,7 @@ func (s *Server) shareSay(ctx context.Context, r *req) (any, error) {
 	}
 	began := false
 	by := a.PartyOf()
-	err = s.speak(ctx, by, r.words(), func(tx *store.Tx) (c store.Conversation, err error) {
+	err = s.speak(ctx, by, true, r.words(), func(tx *store.Tx) (c store.Conversation, err error) {
 		if now, err := tx.Share(ctx, sh.ID); err != nil || !now.Live(tx.Now) {
 			return c, errors.Join(err, errShareOver)
 		}

@@ -307,9 +307,10 @@ func (r *req) words() store.Words {
 	return store.Words{Content: strings.ReplaceAll(content, "\r\n", "\n"), Nonce: nonce}
 }
 
-// paced counts a message of somebody: as many as they may write in the chat.
-func (s *Server) paced(ctx context.Context, by store.Party) error {
-	if s.o.Limit == nil {
+// paced counts a message of whoever asks: as many as they may send commands. Who
+// answers has several people to write to.
+func (s *Server) paced(ctx context.Context, by store.Party, asks bool) error {
+	if s.o.Limit == nil || !asks {
 		return nil
 	}
 	if wait := s.o.Limit(ctx, "commands_per_person", by.Key); wait > 0 {
@@ -318,9 +319,10 @@ func (s *Server) paced(ctx context.Context, by store.Party) error {
 	return nil
 }
 
-// speak adds words to a conversation that find finds, in one transaction.
-func (s *Server) speak(ctx context.Context, by store.Party, w store.Words, find func(*store.Tx) (store.Conversation, error)) error {
-	if err := s.paced(ctx, by); err != nil {
+// speak adds words to a conversation that find finds, in one transaction. asks:
+// they are of whoever asks.
+func (s *Server) speak(ctx context.Context, by store.Party, asks bool, w store.Words, find func(*store.Tx) (store.Conversation, error)) error {
+	if err := s.paced(ctx, by, asks); err != nil {
 		return err
 	}
 	return s.change(ctx, func(tx *store.Tx) error {
