@@ -282,7 +282,7 @@ func (f fixture) act(d desk, pick func(n int) int) (what string, err error) {
 	case 10:
 		room := pick(4)
 		return doing("room", func(tx *Tx) error {
-			_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", room).Where("id = ?", agent).Exec(ctx)
+			_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", room).Set("own_load = TRUE").Where("id = ?", agent).Exec(ctx)
 			return err
 		})
 	case 11:

@@ -20,7 +20,7 @@ func (f fixture) staff(room int, ids ...string) {
 		f.setStatus(id, Online, "", 0)
 	}
 	f.tx(func(tx *Tx) error {
-		_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", room).Where("TRUE").Exec(f.t.Context())
+		_, err := tx.db.NewUpdate().Model((*Agent)(nil)).Set("max_load = ?", room).Set("own_load = TRUE").Where("TRUE").Exec(f.t.Context())
 		return err
 	})
 }
